@@ -1,0 +1,82 @@
+use crate::GuestPath;
+
+/// One thing that a plugin tries. Every attempt that reaches a resource is one of these, on both sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask<'a> {
+    /// Open, stat or list `path`.
+    FsRead {
+        /// The whole path in the guest's view.
+        path: &'a GuestPath,
+    },
+    /// Create, change or remove `path`.
+    FsWrite {
+        /// The whole path in the guest's view.
+        path: &'a GuestPath,
+    },
+    /// Send a request to `host`.
+    Http {
+        /// The canonical host name.
+        host: &'a str,
+    },
+    /// Use the secret `name`.
+    Secret {
+        /// Its name.
+        name: &'a str,
+    },
+    /// Use the plugin's store.
+    Kv,
+    /// Read the configuration value `key`.
+    Config {
+        /// The key.
+        key: &'a str,
+    },
+    /// Write a line for the operator.
+    Log,
+    /// Read a clock or wait.
+    Clock,
+    /// Read random bytes.
+    Random,
+    /// Call a tool of another plugin.
+    Tool {
+        /// `publisher/plugin#tool`.
+        name: &'a str,
+    },
+    /// Ask a model.
+    Model {
+        /// The operator's name for it.
+        name: &'a str,
+    },
+    /// Use a socket in any way. Nothing grants it: network access is `http`, done by the host.
+    Socket,
+}
+
+impl<'a> Ask<'a> {
+    /// The operation's name in records: the capability's, or `socket`.
+    pub const fn operation(&self) -> &'static str {
+        match self {
+            Self::FsRead { .. } => "fs.read",
+            Self::FsWrite { .. } => "fs.write",
+            Self::Http { .. } => "http",
+            Self::Secret { .. } => "secret",
+            Self::Kv => "kv",
+            Self::Config { .. } => "config",
+            Self::Log => "log",
+            Self::Clock => "clock",
+            Self::Random => "random",
+            Self::Tool { .. } => "tool",
+            Self::Model { .. } => "model",
+            Self::Socket => "socket",
+        }
+    }
+
+    /// What it is aimed at; empty where the operation has no resource.
+    pub fn resource(&self) -> &'a str {
+        match *self {
+            Self::FsRead { path } | Self::FsWrite { path } => path.as_str(),
+            Self::Http { host } => host,
+            Self::Secret { name } | Self::Tool { name } | Self::Model { name } => name,
+            Self::Config { key } => key,
+            Self::Kv | Self::Log | Self::Clock | Self::Random | Self::Socket => "",
+        }
+    }
+}

@@ -1,0 +1,106 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// What can be granted. One capability has one name everywhere: grant, ask, record, broker arm, test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Capability {
+    /// Read files and directories below a guest path.
+    #[serde(rename = "fs.read")]
+    FsRead,
+    /// Create, write and remove below a guest path.
+    #[serde(rename = "fs.write")]
+    FsWrite,
+    /// Outgoing requests to listed hosts.
+    #[serde(rename = "http")]
+    Http,
+    /// A named secret, filled in by the host.
+    #[serde(rename = "secret")]
+    Secret,
+    /// The plugin's own key-value store.
+    #[serde(rename = "kv")]
+    Kv,
+    /// A configuration value that the operator set.
+    #[serde(rename = "config")]
+    Config,
+    /// Lines for the operator; stdout and stderr too.
+    #[serde(rename = "log")]
+    Log,
+    /// Wall and monotonic time.
+    #[serde(rename = "clock")]
+    Clock,
+    /// Random bytes from the kernel.
+    #[serde(rename = "random")]
+    Random,
+    /// A tool of another plugin.
+    #[serde(rename = "tool")]
+    Tool,
+    /// A language model that the operator configured.
+    #[serde(rename = "model")]
+    Model,
+}
+
+/// A capability name that does not exist.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("unknown capability {0:?}")]
+pub struct UnknownCapability(pub String);
+
+impl Capability {
+    /// Every capability.
+    pub const ALL: [Capability; 11] = [
+        Self::FsRead,
+        Self::FsWrite,
+        Self::Http,
+        Self::Secret,
+        Self::Kv,
+        Self::Config,
+        Self::Log,
+        Self::Clock,
+        Self::Random,
+        Self::Tool,
+        Self::Model,
+    ];
+
+    /// Its one name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::FsRead => "fs.read",
+            Self::FsWrite => "fs.write",
+            Self::Http => "http",
+            Self::Secret => "secret",
+            Self::Kv => "kv",
+            Self::Config => "config",
+            Self::Log => "log",
+            Self::Clock => "clock",
+            Self::Random => "random",
+            Self::Tool => "tool",
+            Self::Model => "model",
+        }
+    }
+
+    /// Whether a grant of it names a resource (a path, a host, a key); the others are all or nothing.
+    pub const fn takes_resource(self) -> bool {
+        !matches!(self, Self::Log | Self::Clock | Self::Random | Self::Kv)
+    }
+
+    /// Whether this version has a broker arm that can satisfy it. The others can be asked and granted,
+    /// are answered with a refusal, and leave a record.
+    pub const fn is_available(self) -> bool {
+        matches!(self, Self::FsRead | Self::Config | Self::Log | Self::Clock | Self::Random)
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Capability {
+    type Err = UnknownCapability;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|c| c.as_str() == text).ok_or_else(|| UnknownCapability(text.to_owned()))
+    }
+}

@@ -1,0 +1,122 @@
+use std::fmt;
+
+use crate::{Ask, Capability, Grants, Rule, Scope, Source};
+
+/// The answer to an [`Ask`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision<'g> {
+    /// Allowed, by this rule.
+    Allow(&'g Rule),
+    /// Refused.
+    Deny(Denial),
+}
+
+/// A refusal: which rule, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// The rule that said no.
+    pub rule: Rule,
+    /// Why it said no.
+    pub why: Why,
+}
+
+/// The kinds of no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// No grant of this capability at all.
+    NothingGranted,
+    /// There are grants of this capability, none covers this resource.
+    NotCovered,
+    /// A grant covers it, but this version of Stockade has nothing that can do it.
+    Unavailable,
+    /// No grant can ever cover it.
+    NeverGranted,
+}
+
+impl Why {
+    /// What the operator can do about it.
+    pub const fn next_step(self) -> &'static str {
+        match self {
+            Self::NothingGranted => "grant the capability if the plugin should have it",
+            Self::NotCovered => "widen the grant if the plugin should reach this resource",
+            Self::Unavailable => "this version cannot satisfy the capability; use a later one",
+            Self::NeverGranted => "plugins reach the network through http, which the host does for them",
+        }
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NothingGranted => "nothing of this capability is granted",
+            Self::NotCovered => "no grant covers this resource",
+            Self::Unavailable => "granted, but not available in this version",
+            Self::NeverGranted => "no grant can allow this operation",
+        })
+    }
+}
+
+impl Decision<'_> {
+    /// Whether it is a yes.
+    pub const fn is_allowed(&self) -> bool {
+        matches!(self, Self::Allow(_))
+    }
+}
+
+/// Decides an ask. The whole of the plugin policy at run time: both sides call this and nothing else.
+pub fn decide<'g>(grants: &'g Grants, ask: &Ask<'_>) -> Decision<'g> {
+    let Some(capability) = capability(ask) else { return deny_built_in(ask, Why::NeverGranted) };
+    match grants.iter().find(|grant| covers(&grant.scope, ask)) {
+        Some(grant) if capability.is_available() => Decision::Allow(&grant.rule),
+        Some(grant) => Decision::Deny(Denial { rule: grant.rule.clone(), why: Why::Unavailable }),
+        None if grants.has(capability) => deny_built_in(ask, Why::NotCovered),
+        None => deny_built_in(ask, Why::NothingGranted),
+    }
+}
+
+fn deny_built_in<'g>(ask: &Ask<'_>, why: Why) -> Decision<'g> {
+    let rule = Rule { id: format!("default-deny:{}", ask.operation()), source: Source::BuiltIn };
+    Decision::Deny(Denial { rule, why })
+}
+
+const fn capability(ask: &Ask<'_>) -> Option<Capability> {
+    Some(match ask {
+        Ask::FsRead { .. } => Capability::FsRead,
+        Ask::FsWrite { .. } => Capability::FsWrite,
+        Ask::Http { .. } => Capability::Http,
+        Ask::Secret { .. } => Capability::Secret,
+        Ask::Kv => Capability::Kv,
+        Ask::Config { .. } => Capability::Config,
+        Ask::Log => Capability::Log,
+        Ask::Clock => Capability::Clock,
+        Ask::Random => Capability::Random,
+        Ask::Tool { .. } => Capability::Tool,
+        Ask::Model { .. } => Capability::Model,
+        Ask::Socket => return None,
+    })
+}
+
+fn covers(scope: &Scope, ask: &Ask<'_>) -> bool {
+    match (scope, ask) {
+        (Scope::FsRead { root }, Ask::FsRead { path })
+        | (Scope::FsWrite { root }, Ask::FsWrite { path }) => path.below(root).is_some(),
+        (Scope::Http { host: pattern }, Ask::Http { host }) => match pattern.strip_prefix("*.") {
+            Some(suffix) => {
+                host.strip_suffix(suffix).is_some_and(|head| head.len() > 1 && head.ends_with('.'))
+            }
+            None => pattern == host,
+        },
+        (Scope::Secret { name: granted }, Ask::Secret { name })
+        | (Scope::Tool { name: granted }, Ask::Tool { name })
+        | (Scope::Model { name: granted }, Ask::Model { name }) => granted == name,
+        (Scope::Config { key: granted }, Ask::Config { key }) => match granted.strip_suffix('*') {
+            Some(prefix) => key.starts_with(prefix),
+            None => granted == key,
+        },
+        (Scope::Kv, Ask::Kv)
+        | (Scope::Log, Ask::Log)
+        | (Scope::Clock, Ask::Clock)
+        | (Scope::Random, Ask::Random) => true,
+        _ => false,
+    }
+}

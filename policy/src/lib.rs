@@ -1,0 +1,40 @@
+//! What a plugin can ask, what it was granted, and what is decided.
+//!
+//! Pure: no I/O, no clock, no async. Worker and host link this same crate and call the same
+//! [`decide`]; the worker to refuse politely and early, the host to refuse with authority.
+//!
+//! ```
+//! use stockade_policy::{Ask, Decision, Grant, Grants, GuestPath, Rule, Scope, Source, decide};
+//!
+//! let mut grants = Grants::none();
+//! grants.add(Grant {
+//!     scope: Scope::FsRead { root: GuestPath::parse("/src")? },
+//!     rule: Rule { id: "fs.read:/src".into(), source: Source::CommandLine },
+//! });
+//! let inside = GuestPath::parse("/src/main.rs")?;
+//! assert!(decide(&grants, &Ask::FsRead { path: &inside }).is_allowed());
+//! let outside = GuestPath::parse("/etc/passwd")?;
+//! assert!(matches!(decide(&grants, &Ask::FsRead { path: &outside }), Decision::Deny(_)));
+//! # Ok::<(), stockade_policy::PathError>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod ask;
+mod capability;
+mod decide;
+mod grant;
+mod guest_path;
+mod interface;
+mod plugin_type;
+mod profile;
+mod resolve;
+
+pub use ask::Ask;
+pub use capability::{Capability, UnknownCapability};
+pub use decide::{Decision, Denial, Why, decide};
+pub use grant::{Grant, Grants, Rule, Scope, Source};
+pub use guest_path::{GuestPath, MAX_COMPONENT, MAX_PATH, PathError};
+pub use interface::{Interface, Support, interface};
+pub use plugin_type::{PluginType, UnknownPluginType};
+pub use profile::{Limits, Profile, ProfileError};
+pub use resolve::{Request, Resolution, Unresolved, resolve};

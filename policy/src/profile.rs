@@ -1,0 +1,111 @@
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Capability, PluginType};
+
+/// A profile document: what plugins of one type get, can get, and can use up.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    format: u32,
+    /// Whose profile it is.
+    #[serde(rename = "type")]
+    pub plugin_type: PluginType,
+    /// Raised with every change of the document.
+    pub version: u32,
+    /// What it is for, in a plain sentence.
+    pub purpose: String,
+    /// The worker's seccomp filter, by name.
+    pub filter: String,
+    /// Granted without being asked for.
+    pub always: Vec<Capability>,
+    /// Granted for each resource that the manifest asks for.
+    pub on_request: Vec<Capability>,
+    /// Granted when an operator says so, and for how many resources at most.
+    pub ceiling: BTreeMap<Capability, u32>,
+    /// What one worker can use up.
+    pub limits: Limits,
+}
+
+/// What one worker can use up. Sizes in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Committed memory (RLIMIT_DATA), when nobody says otherwise.
+    pub memory_bytes: u64,
+    /// The most memory that an operator can ask for.
+    pub memory_bytes_max: u64,
+    /// Wall clock of one call in milliseconds, when nobody says otherwise.
+    pub deadline_ms: u64,
+    /// The longest deadline that an operator can ask for.
+    pub deadline_ms_max: u64,
+    /// Processor time of one worker process (RLIMIT_CPU), all its calls together.
+    pub cpu_seconds: u64,
+    /// Descriptors that the worker can hold (RLIMIT_NOFILE).
+    pub open_files: u64,
+    /// Log lines a second; more are counted and dropped.
+    pub log_lines_per_second: u32,
+}
+
+/// Why a profile document is not one.
+#[derive(Debug, thiserror::Error)]
+pub enum ProfileError {
+    /// Not TOML, an unknown or missing key, a value of the wrong type.
+    #[error("the profile document does not parse")]
+    Syntax(#[from] toml::de::Error),
+    /// Written for another version of this program.
+    #[error("profile format {0} is not known here; this version reads format 1")]
+    Format(u32),
+    /// A capability that stands in two lists has two meanings.
+    #[error("capability {0} stands in more than one list")]
+    Ambiguous(Capability),
+    /// A default above its own maximum.
+    #[error("limit {0} is above its maximum")]
+    Limit(&'static str),
+}
+
+impl Profile {
+    /// The built-in profile of a plugin type.
+    pub fn of(plugin_type: PluginType) -> &'static Profile {
+        static BUILT_IN: LazyLock<[Profile; 4]> = LazyLock::new(|| {
+            PluginType::ALL.map(|t| {
+                let text = match t {
+                    PluginType::Node => include_str!("../profiles/node.toml"),
+                    PluginType::Integration => include_str!("../profiles/integration.toml"),
+                    PluginType::Agent => include_str!("../profiles/agent.toml"),
+                    PluginType::QualityGate => include_str!("../profiles/quality_gate.toml"),
+                };
+                Profile::parse(text).unwrap_or_else(|e| panic!("built-in profile {t}: {e}"))
+            })
+        });
+        &BUILT_IN[plugin_type as usize]
+    }
+
+    /// Reads and checks a profile document.
+    pub fn parse(text: &str) -> Result<Profile, ProfileError> {
+        let profile: Profile = toml::from_str(text)?;
+        if profile.format != 1 {
+            return Err(ProfileError::Format(profile.format));
+        }
+        for capability in Capability::ALL {
+            let lists = [
+                profile.always.contains(&capability),
+                profile.on_request.contains(&capability),
+                profile.ceiling.contains_key(&capability),
+            ];
+            if lists.into_iter().filter(|&listed| listed).count() > 1 {
+                return Err(ProfileError::Ambiguous(capability));
+            }
+        }
+        let limits = &profile.limits;
+        if limits.memory_bytes > limits.memory_bytes_max {
+            return Err(ProfileError::Limit("memory_bytes"));
+        }
+        if limits.deadline_ms > limits.deadline_ms_max {
+            return Err(ProfileError::Limit("deadline_ms"));
+        }
+        Ok(profile)
+    }
+}
