@@ -98,8 +98,9 @@ const fn capability(ask: &Ask<'_>) -> Option<Capability> {
 
 fn covers(scope: &Scope, ask: &Ask<'_>) -> bool {
     match (scope, ask) {
-        (Scope::FsRead { root }, Ask::FsRead { path })
-        | (Scope::FsWrite { root }, Ask::FsWrite { path }) => path.below(root).is_some(),
+        (Scope::FsRead { root }, Ask::FsRead { path }) | (Scope::FsWrite { root }, Ask::FsWrite { path }) => {
+            path.below(root).is_some()
+        }
         (Scope::Http { host: pattern }, Ask::Http { host }) => match pattern.strip_prefix("*.") {
             Some(suffix) => {
                 host.strip_suffix(suffix).is_some_and(|head| head.len() > 1 && head.ends_with('.'))

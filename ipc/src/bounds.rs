@@ -1,0 +1,46 @@
+//! Every bound of the protocol, with its reason. Checked before anything is allocated.
+
+/// Body of a control frame: 64 KiB. More than any honest control message needs; a flood of the largest
+/// costs the host one reused buffer.
+pub const CONTROL: usize = 64 * 1024;
+
+/// Arguments or result of one call: 4 MiB of JSON text. The contract names the same number.
+pub const PAYLOAD: usize = 4 * 1024 * 1024;
+
+/// Body of a frame that carries a payload: the payload and room for the fields around it.
+pub const PAYLOAD_FRAME: usize = PAYLOAD + 4096;
+
+/// Body of the compiler's report: 1 MiB. A component with a million exports must not fill the host.
+pub const REPORT: usize = 1024 * 1024;
+
+/// Names of imports, exports, parameters, cases: 256 bytes each.
+pub const NAME: usize = 256;
+
+/// Imports, exports, and types of one component: 4096 of each.
+pub const ITEMS: usize = 4096;
+
+/// Fields, cases, or parameters in one type or function: 256. JSON Schemas grow with it.
+pub const MEMBERS: usize = 256;
+
+/// How deep types may nest: 32. The host walks them recursively; this bounds its stack.
+pub const TYPE_DEPTH: u16 = 32;
+
+/// How many nodes one function's types may unfold to when every shared type is written out: 65,536.
+/// Sharing makes a small arena stand for an exponentially large schema; this stops it.
+pub const UNFOLDED: u32 = 65_536;
+
+/// A log line: 4 KiB; the worker cuts longer ones, the host refuses them.
+pub const LOG_LINE: usize = 4 * 1024;
+
+/// A message that explains a trap, an error or a refusal: 4 KiB.
+pub const TEXT: usize = 4 * 1024;
+
+/// Entries in one answer to a directory listing: 192, so that an answer stays within [`CONTROL`]
+/// even when every name has the longest length, 255 bytes.
+pub const ENTRIES: usize = 192;
+
+/// A configuration value: 32 KiB of JSON text.
+pub const CONFIG_VALUE: usize = 32 * 1024;
+
+/// Descriptors in one frame: at most two (a component and the file its artifact goes to).
+pub const FDS: usize = 2;

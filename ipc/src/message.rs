@@ -1,0 +1,386 @@
+use serde::{Deserialize, Serialize};
+use stockade_policy::Grants;
+
+use crate::bounds::{LOG_LINE, NAME, PAYLOAD, TEXT};
+use crate::codec::decode;
+use crate::untrusted::Claim;
+use crate::{Fault, Kind, Untrusted, World};
+
+/// First words of a confined program. The notification listener comes with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Which filter it put up: a profile's filter, `+fs` where it may receive descriptors at run time.
+    pub filter: String,
+    /// SHA-256 of the filter's instructions as they were given to the kernel.
+    pub filter_digest: [u8; 32],
+}
+
+/// Says that the four canaries have been tried. Everything the host wants to know, it has seen itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confined;
+
+/// What a worker runs. The artifact, a sealed memfd, comes with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Load {
+    /// What the plugin may do: the worker's copy, for refusing early.
+    pub grants: Grants,
+    /// Whether the component exports `stockade:plugin/tool`, under which full name; else every exported
+    /// function is a tool.
+    pub tool_interface: Option<String>,
+    /// Keep one instance for all calls instead of a fresh one for each.
+    pub reuse_instance: bool,
+    /// Bytes that the guest's memories may grow to, all together.
+    pub memory_bytes: u64,
+}
+
+/// The artifact is mapped and every import is linked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loaded;
+
+/// The component cannot be compiled, or the artifact not be loaded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejected {
+    /// What is wrong with it.
+    pub fault: CompileFault,
+    /// In the engine's words.
+    pub message: String,
+}
+
+/// What can be wrong with a component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CompileFault {
+    /// Not WebAssembly at all.
+    NotWasm,
+    /// A core module, not a component.
+    CoreModule,
+    /// Invalid, or uses a proposal that is switched off.
+    Invalid,
+    /// Valid, and over a bound of the report.
+    TooLarge,
+    /// Valid, and an import does not link.
+    Import,
+    /// The artifact does not load.
+    Artifact,
+    /// The program itself failed.
+    Internal,
+}
+
+/// Compile the component in the first descriptor, write the artifact to the second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compile {
+    /// Length of the component in bytes.
+    pub component_len: u64,
+}
+
+/// The artifact is written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compiled {
+    /// What the component imports and exports.
+    pub world: World,
+}
+
+/// Run a tool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// The host's number for the call; the return carries it.
+    pub call: u64,
+    /// Which tool.
+    pub tool: String,
+    /// One JSON text.
+    pub arguments: String,
+}
+
+/// A call is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Return {
+    /// The number it was given.
+    pub call: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How a call ended, seen from the worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// With a result: one JSON text.
+    Value(String),
+    /// With an error of the plugin's own.
+    Error(ToolError),
+    /// The instance trapped and is gone.
+    Trap(Trap),
+}
+
+/// The plugin's own error, as in the contract.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToolError {
+    /// It knows no such tool.
+    UnknownTool(String),
+    /// The arguments are not what the tool takes.
+    InvalidArguments(String),
+    /// It lacked a grant.
+    Denied(String),
+    /// It could not do its work.
+    Failed(String),
+}
+
+/// Why an instance trapped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trap {
+    /// A stable name: `unreachable`, `stack-overflow`, `out-of-bounds`, ...
+    pub code: String,
+    /// In the engine's words.
+    pub message: String,
+}
+
+/// Something that only the host can do. The worker waits for the [`Answer`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ask {
+    /// Open a file for reading; the answer brings its descriptor. A directory opens without one.
+    FsOpen {
+        /// The whole guest path.
+        path: String,
+    },
+    /// What is at the path.
+    FsStat {
+        /// The whole guest path.
+        path: String,
+    },
+    /// What is in the directory, from `after` on.
+    FsList {
+        /// The whole guest path.
+        path: String,
+        /// 0 at first, then what the last answer gave as `next`.
+        after: u64,
+    },
+    /// A configuration value.
+    ConfigGet {
+        /// The key.
+        key: String,
+    },
+}
+
+/// The host's answer to an [`Ask`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// Refused by the grants.
+    Denied,
+    /// Allowed, and the file system said no.
+    FsFailed(FsError),
+    /// Opened; for a file the descriptor comes with it.
+    FsOpened(Stat),
+    /// What is there.
+    FsStat(Stat),
+    /// Entries of a directory.
+    FsEntries {
+        /// Names and kinds; `.` and `..` left out.
+        entries: Vec<Entry>,
+        /// Where to go on; none at the end.
+        next: Option<u64>,
+    },
+    /// The configuration value, a JSON text, if it is set.
+    Config(Option<String>),
+}
+
+/// Errors of the file system that a guest can tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FsError {
+    /// ENOENT
+    NotFound,
+    /// ENOTDIR
+    NotDirectory,
+    /// ENAMETOOLONG
+    NameTooLong,
+    /// EIO and everything else
+    Io,
+}
+
+/// What kind of thing a path names. Anything but the two is only ever named, never opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link; never followed.
+    Symlink,
+    /// A device, FIFO or socket.
+    Other,
+}
+
+/// What the host tells of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stat {
+    /// What it is.
+    pub kind: FileKind,
+    /// Bytes.
+    pub size: u64,
+    /// Number of hard links.
+    pub links: u64,
+    /// Last access, seconds and nanoseconds since 1970; likewise the next two.
+    pub accessed: (i64, u32),
+    /// Last change of the content.
+    pub modified: (i64, u32),
+    /// Last change of the status.
+    pub changed: (i64, u32),
+    /// A number that is equal for equal files and tells nothing else: device and inode, hashed
+    /// under a key of the session.
+    pub identity: (u64, u64),
+}
+
+/// One directory entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its name; entries whose names are not UTF-8 are left out by the host.
+    pub name: String,
+    /// What it is.
+    pub kind: FileKind,
+}
+
+/// A line for the operator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Log {
+    /// How important.
+    pub level: LogLevel,
+    /// Hostile text; not escaped here.
+    pub line: String,
+}
+
+/// How important a line is. Lines from stdout are `Info`, from stderr `Warn`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LogLevel {
+    /// Everything.
+    Trace,
+    /// For debugging.
+    Debug,
+    /// Normal.
+    Info,
+    /// Unusual.
+    Warn,
+    /// Wrong.
+    Error,
+}
+
+/// The worker refused something itself: a claim for the log, not evidence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// `fs.read`, `socket`, `http`, ...
+    pub operation: String,
+    /// What it was aimed at, in the guest's words.
+    pub resource: String,
+    /// Which rule refused it.
+    pub rule: String,
+    /// Why.
+    pub reason: String,
+}
+
+macro_rules! messages {
+    ($(#[$doc:meta])* $name:ident { $($kind:ident),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $(#[expect(missing_docs, reason = "said at the struct of the same name")] $kind($kind)),+
+        }
+
+        impl $name {
+            /// Which message it is.
+            pub fn kind(&self) -> Kind {
+                match self { $(Self::$kind(_) => Kind::$kind),+ }
+            }
+
+            /// Appends it to `out` as a frame.
+            pub fn frame(&self, out: &mut Vec<u8>) -> Result<(), Fault> {
+                match self { $(Self::$kind(message) => crate::frame(Kind::$kind, message, out)),+ }
+            }
+
+            fn read(kind: Kind, body: &[u8]) -> Result<Self, Fault> {
+                match kind {
+                    $(Kind::$kind => decode(body).map(Self::$kind),)+
+                    other => Err(Fault::Direction(other)),
+                }
+            }
+        }
+
+        $(impl From<$kind> for $name {
+            fn from(message: $kind) -> Self {
+                Self::$kind(message)
+            }
+        })+
+    };
+}
+
+messages! {
+    /// Everything that the host sends.
+    ToWorker { Load, Compile, Call, Answer }
+}
+
+messages! {
+    /// Everything that a confined program sends.
+    ToHost { Hello, Confined, Loaded, Rejected, Compiled, Return, Ask, Log, Refused }
+}
+
+impl ToWorker {
+    /// Decodes a body from the host, which the worker has no choice but to trust.
+    pub fn decode(kind: Kind, body: &[u8]) -> Result<Self, Fault> {
+        Self::read(kind, body)
+    }
+}
+
+impl ToHost {
+    /// Decodes a body from a worker into a claim.
+    pub fn decode(kind: Kind, body: &[u8]) -> Result<Untrusted<Self>, Fault> {
+        Self::read(kind, body).map(Untrusted::new)
+    }
+}
+
+fn at_most(text: &str, max: usize) -> Result<(), Fault> {
+    if text.len() <= max { Ok(()) } else { Err(Fault::Implausible("a text over its limit")) }
+}
+
+impl Claim for ToHost {
+    fn plausible(&self) -> Result<(), Fault> {
+        match self {
+            Self::Hello(hello) => at_most(&hello.filter, NAME),
+            Self::Confined(_) | Self::Loaded(_) => Ok(()),
+            Self::Rejected(rejected) => at_most(&rejected.message, TEXT),
+            Self::Compiled(compiled) => compiled.world.plausible(),
+            Self::Return(Return { outcome, .. }) => match outcome {
+                Outcome::Value(text) => at_most(text, PAYLOAD),
+                Outcome::Error(error) => at_most(error.message(), TEXT),
+                Outcome::Trap(trap) => at_most(&trap.code, NAME).and(at_most(&trap.message, TEXT)),
+            },
+            Self::Ask(ask) => match ask {
+                Ask::FsOpen { path } | Ask::FsStat { path } | Ask::FsList { path, .. } => {
+                    at_most(path, stockade_policy::MAX_PATH)
+                }
+                Ask::ConfigGet { key } => at_most(key, NAME),
+            },
+            Self::Log(log) => at_most(&log.line, LOG_LINE),
+            Self::Refused(refused) => at_most(&refused.operation, NAME)
+                .and(at_most(&refused.resource, TEXT))
+                .and(at_most(&refused.rule, TEXT))
+                .and(at_most(&refused.reason, TEXT)),
+        }
+    }
+}
+
+impl ToolError {
+    /// The plugin's words.
+    pub fn message(&self) -> &str {
+        match self {
+            Self::UnknownTool(text)
+            | Self::InvalidArguments(text)
+            | Self::Denied(text)
+            | Self::Failed(text) => text,
+        }
+    }
+
+    /// A stable name of the case, as in the contract.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownTool(_) => "unknown-tool",
+            Self::InvalidArguments(_) => "invalid-arguments",
+            Self::Denied(_) => "denied",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
