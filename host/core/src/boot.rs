@@ -1,0 +1,395 @@
+//! From a started process to one that has been proved confined and was given its work.
+//!
+//! [`Booting`] → [`Attested`] → [`Loaded`]; the artifact leaves the host only from the second.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use stockade_ipc::{Fault, Phase, ToHost, ToWorker};
+
+use crate::connection::{Connection, Progress};
+use crate::launch::{Namespaces, Started};
+use crate::notify::{Listener, Notification};
+use crate::process::Process;
+
+/// Why a started program was not trusted with its work.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// The program ended.
+    #[error("the program ended while it started")]
+    Ended,
+    /// It took too long.
+    #[error("the program was not ready after {0:?}")]
+    TimedOut(Duration),
+    /// It broke the protocol.
+    #[error("protocol fault")]
+    Fault(#[from] Fault),
+    /// What came with the Hello is no notification listener.
+    #[error("the first message did not bring a notification listener")]
+    NoListener,
+    /// The filter is not the one that the program was started with.
+    #[error("the program put up filter {got:?} instead of {expected:?}")]
+    WrongFilter {
+        /// What was asked for.
+        expected: String,
+        /// What came.
+        got: String,
+    },
+    /// A canary did not arrive, or another call in its place.
+    #[error("canary {expected} did not arrive; the program tried {got}")]
+    Canary {
+        /// The canary.
+        expected: &'static str,
+        /// What came instead.
+        got: String,
+    },
+    /// The kernel's account of the process is not that of a confined one.
+    #[error("the kernel says {field} is {got:?}, and it must be {expected}")]
+    Status {
+        /// A line of `/proc/PID/status`.
+        field: &'static str,
+        /// What it says.
+        got: String,
+        /// What it has to say.
+        expected: String,
+    },
+    /// It tried a forbidden call before it was ready.
+    #[error("the program tried {0}")]
+    Forbidden(String, [u64; 6]),
+    /// An operating system call of the host failed.
+    #[error("{0}")]
+    Os(&'static str, #[source] io::Error),
+}
+
+/// How long a program may take to seal itself: a hundred times what it takes on a busy machine.
+const SEAL_TIME: Duration = Duration::from_secs(5);
+
+/// What must arrive, in this order, between the Hello and the end of phase Boot.
+const CANARIES: [(&str, libc::c_long); 4] = [
+    ("openat", libc::SYS_openat),
+    ("socket", libc::SYS_socket),
+    ("execve", libc::SYS_execve),
+    ("kill", libc::SYS_kill),
+];
+
+/// The calls that loading takes and that are forbidden ever after, with how often each may happen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LoadingCalls {
+    recvmsg: u8,
+    openat: u8,
+    statx: u8,
+    exec_mapping: u8,
+}
+
+impl LoadingCalls {
+    /// Receiving the artifact, opening it through its descriptor, and making its code executable.
+    pub(crate) const WORKER: LoadingCalls = LoadingCalls { recvmsg: 1, openat: 1, statx: 1, exec_mapping: 1 };
+    /// Receiving the component and the file for the artifact.
+    pub(crate) const COMPILER: LoadingCalls = LoadingCalls { recvmsg: 1, openat: 0, statx: 0, exec_mapping: 0 };
+
+    /// Whether one more such call may happen. Looks at the number and at register arguments alone;
+    /// which file an openat names is Landlock's to judge, and it refuses every path there is.
+    fn take(&mut self, tried: &Notification) -> bool {
+        const READ_EXEC: u64 = (libc::PROT_READ | libc::PROT_EXEC) as u64;
+        const READ_ONLY: u64 = (libc::O_RDONLY | libc::O_CLOEXEC) as u64;
+        let left = match i64::from(tried.call) {
+            libc::SYS_recvmsg if tried.args[0] == 3 => &mut self.recvmsg,
+            libc::SYS_openat if tried.args[2] == READ_ONLY => &mut self.openat,
+            libc::SYS_statx => &mut self.statx,
+            libc::SYS_mprotect if tried.args[2] == READ_EXEC => &mut self.exec_mapping,
+            _ => return false,
+        };
+        let allowed = *left > 0;
+        *left = left.saturating_sub(1);
+        allowed
+    }
+}
+
+/// A started process, not yet proved.
+#[derive(Debug)]
+pub(crate) struct Booting {
+    process: Process,
+    connection: Connection,
+    uid: u32,
+}
+
+/// A process that the kernel vouches for.
+#[derive(Debug)]
+pub(crate) struct Attested {
+    process: Process,
+    connection: Connection,
+    listener: Listener,
+    pub(crate) evidence: BTreeMap<&'static str, String>,
+}
+
+/// A process that has its work.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) process: Process,
+    pub(crate) connection: Connection,
+    pub(crate) listener: Listener,
+    /// `Loaded`, `Compiled` or `Rejected`.
+    pub(crate) answer: ToHost,
+}
+
+enum Event {
+    Readable,
+    Tried(Notification),
+}
+
+/// Waits for the next thing to happen, whatever it is.
+fn wait(
+    process: &Process,
+    connection: &Connection,
+    listener: Option<&Listener>,
+    until: Instant,
+    allowance: Duration,
+) -> Result<Event, BootError> {
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(BootError::TimedOut(allowance));
+        }
+        let timeout = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
+        let mut watched = vec![
+            PollFd::new(connection.as_fd(), PollFlags::POLLIN),
+            PollFd::new(process.as_fd(), PollFlags::POLLIN),
+        ];
+        watched.extend(listener.map(|l| PollFd::new(l.as_fd(), PollFlags::POLLIN)));
+        match poll(&mut watched, timeout) {
+            Ok(_) | Err(nix::Error::EINTR) => {}
+            Err(e) => return Err(BootError::Os("poll", e.into())),
+        }
+        let ready = |index: usize| {
+            watched.get(index).and_then(PollFd::revents).is_some_and(|r| r.contains(PollFlags::POLLIN))
+        };
+        // What it tried comes first: it explains what follows.
+        if ready(2)
+            && let Some(Ok(tried)) = listener.map(Listener::receive)
+        {
+            return Ok(Event::Tried(tried));
+        }
+        if ready(0) {
+            return Ok(Event::Readable);
+        }
+        if ready(1) || watched[0].revents().is_some_and(|r| r.contains(PollFlags::POLLHUP)) {
+            return Err(BootError::Ended);
+        }
+    }
+}
+
+impl Booting {
+    pub(crate) fn new(started: Started) -> Booting {
+        Booting {
+            process: Process::new(started.pid, started.pidfd),
+            connection: Connection::new(started.socket),
+            uid: started.uid,
+        }
+    }
+
+    /// Proves the confinement: the filter's listener, the four canaries, the kernel's own account.
+    pub(crate) fn attest(
+        mut self,
+        filter: &str,
+        namespaces: Namespaces,
+    ) -> Result<Attested, BootError> {
+        let until = Instant::now() + SEAL_TIME;
+        let (hello, listener) = self.hello(until)?;
+        if hello.filter != filter {
+            return Err(BootError::WrongFilter { expected: filter.to_owned(), got: hello.filter });
+        }
+        let rights_refused = self.connection.refuse_descriptors();
+        self.canaries(&listener, until)?;
+        let mut evidence = self.status(namespaces)?;
+        evidence.insert("filter", hello.filter);
+        evidence.insert("filter_sha256", crate::memfd::hex(&hello.filter_digest));
+        evidence.insert("canaries", CANARIES.map(|(name, _)| name).join(" "));
+        evidence.insert("descriptors_refused_by_kernel", rights_refused.to_string());
+        Ok(Attested { process: self.process, connection: self.connection, listener, evidence })
+    }
+
+    fn hello(&mut self, until: Instant) -> Result<(stockade_ipc::Hello, Listener), BootError> {
+        wait(&self.process, &self.connection, None, until, SEAL_TIME)?;
+        let (progress, mut files) =
+            self.connection.receive_hello().map_err(|e| BootError::Os("recvmsg", e))?;
+        if progress == Progress::End {
+            return Err(BootError::Ended);
+        }
+        let Some(ToHost::Hello(hello)) = self.connection.take()? else {
+            return Err(Fault::Torn.into());
+        };
+        let (Some(file), None) = (files.pop(), files.pop()) else {
+            return Err(Fault::Descriptors.into());
+        };
+        Ok((hello, Listener::adopt(file).ok_or(BootError::NoListener)?))
+    }
+
+    fn canaries(&mut self, listener: &Listener, until: Instant) -> Result<(), BootError> {
+        for (name, number) in CANARIES {
+            let error = |got: String| BootError::Canary { expected: name, got };
+            match wait(&self.process, &self.connection, Some(listener), until, SEAL_TIME)? {
+                Event::Tried(tried)
+                    if i64::from(tried.call) == number && tried.pid == self.process.pid() =>
+                {
+                    listener.refuse(&tried).map_err(|e| BootError::Os("answering", e.into()))?;
+                }
+                Event::Tried(other) => return Err(error(other.name())),
+                Event::Readable => return Err(error("to speak".to_owned())),
+            }
+        }
+        while self.connection.phase() == Phase::Boot {
+            if self.connection.take()?.is_some() {
+                continue;
+            }
+            // Not the listener: the program may already wait to receive its work, which is for `load`.
+            wait(&self.process, &self.connection, None, until, SEAL_TIME)?;
+            self.connection.read_boot()?;
+        }
+        Ok(())
+    }
+
+    /// Reads the kernel's account of the process, which any user may read, and holds it against what a
+    /// confined process looks like.
+    fn status(&self, namespaces: Namespaces) -> Result<BTreeMap<&'static str, String>, BootError> {
+        let read = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/status"));
+        let status = read(&self.process.pid().to_string())
+            .map_err(|e| BootError::Os("reading /proc/PID/status", e))?;
+        let own = read("self").map_err(|e| BootError::Os("reading /proc/self/status", e))?;
+        let filters = field(&own, "Seccomp_filters").parse::<u32>().unwrap_or(0) + 1;
+        let no_capability = "0000000000000000";
+        let uids = [self.uid; 4].map(|uid| uid.to_string()).join("\t");
+        // An ordinary user without namespaces cannot empty the bounding set; no_new_privs makes it moot.
+        let bounded = namespaces != Namespaces::Off || nix::unistd::geteuid().is_root();
+        let mut expected = vec![
+            ("NoNewPrivs", "1".to_owned()),
+            ("Seccomp", "2".to_owned()),
+            ("Seccomp_filters", filters.to_string()),
+            ("Threads", "1".to_owned()),
+            ("Uid", uids),
+            ("CapInh", no_capability.to_owned()),
+            ("CapPrm", no_capability.to_owned()),
+            ("CapEff", no_capability.to_owned()),
+            ("CapAmb", no_capability.to_owned()),
+        ];
+        if bounded {
+            expected.push(("CapBnd", no_capability.to_owned()));
+        }
+        let mut evidence = BTreeMap::new();
+        for (name, wanted) in expected {
+            let got = field(&status, name);
+            if got != wanted || (name == "Uid" && self.uid == 0) {
+                return Err(BootError::Status { field: name, got: got.to_owned(), expected: wanted });
+            }
+            evidence.insert(name, wanted.replace('\t', " "));
+        }
+        Ok(evidence)
+    }
+}
+
+impl Connection {
+    fn read_boot(&mut self) -> Result<(), BootError> {
+        match self.read_more(false).map_err(|e| BootError::Os("recv", e))? {
+            Progress::End => Err(BootError::Ended),
+            Progress::Some | Progress::Nothing => Ok(()),
+        }
+    }
+}
+
+/// The value of a line of a status file; empty where the kernel has no such line.
+fn field<'a>(status: &'a str, name: &str) -> &'a str {
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+        .map_or("", str::trim)
+}
+
+impl Attested {
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Hands over the work and stays with the process until it has taken it in. The only stretch of its
+    /// life in which the host lets calls pass, each once.
+    pub(crate) fn load(
+        mut self,
+        message: &ToWorker,
+        files: &[BorrowedFd<'_>],
+        mut calls: LoadingCalls,
+        allowance: Duration,
+        refused: &mut dyn FnMut(stockade_ipc::Refused),
+    ) -> Result<Loaded, BootError> {
+        let until = Instant::now() + allowance;
+        self.connection.send_with_files(message, files)?;
+        loop {
+            match self.connection.take()? {
+                Some(ToHost::Refused(claim)) => {
+                    refused(claim);
+                    continue;
+                }
+                Some(answer) => {
+                    let Attested { process, connection, listener, .. } = self;
+                    return Ok(Loaded { process, connection, listener, answer });
+                }
+                None => {}
+            }
+            match wait(&self.process, &self.connection, Some(&self.listener), until, allowance)? {
+                Event::Tried(tried) if calls.take(&tried) => {
+                    // A program that was killed meanwhile needs no answer.
+                    let _ = self.listener.pass(&tried);
+                }
+                Event::Tried(tried) => {
+                    return Err(BootError::Forbidden(tried.name(), tried.args));
+                }
+                Event::Readable => self.connection.read_boot()?,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_by_their_whole_name() {
+        let status = "Seccomp:\t2\nSeccomp_filters:\t3\n";
+        assert_eq!(field(status, "Seccomp"), "2");
+        assert_eq!(field(status, "Seccomp_filters"), "3");
+        assert_eq!(field(status, "Threads"), "");
+    }
+}
+#[cfg(test)]
+mod trial {
+    use super::*;
+    use crate::launch::*;
+    use crate::memfd::*;
+    #[test]
+    fn trial() {
+        let mut f = std::fs::File::open("/tmp/target-lead/x86_64-unknown-linux-gnu/worker/stockade-probe").unwrap();
+        let program = SealedFile::copy("stockade-probe", Use::Program, &mut f, 1 << 30).unwrap();
+        for ns in [Namespaces::Off, Namespaces::Cheap, Namespaces::All] {
+            let l = Launcher::new(ns).unwrap();
+            let limits = ResourceLimits { data_bytes: 64 << 20, file_bytes: 0, cpu_seconds: 100, open_files: 16 };
+            let spec = Spec { program: &program, name: "stockade-worker", filter: "node", limits };
+            let mut times = vec![];
+            for i in 0..200 {
+                let t = Instant::now();
+                let started = l.start(&spec).unwrap();
+                let t1 = t.elapsed();
+                let a = Booting::new(started).attest("node", ns).unwrap();
+                let t2 = t.elapsed();
+                if i == 0 { eprintln!("{:?}", a.evidence); }
+                let art = SealedFile::of("artifact", Use::Data, b"hello").unwrap();
+                let loaded = a.load(&stockade_ipc::Load{grants: Default::default(), tool_interface: None, reuse_instance: false, memory_bytes: 0}.into(), &[art.as_fd()], LoadingCalls::WORKER, Duration::from_secs(1), &mut |_| ()).unwrap();
+                let t3 = t.elapsed();
+                assert!(matches!(loaded.answer, ToHost::Loaded(_)));
+                times.push((t3, t1, t2));
+            }
+            times.sort();
+            eprintln!("{ns:?} {:?} {:?}", times[100], times[198]);
+        }
+    }
+}

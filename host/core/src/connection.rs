@@ -1,0 +1,169 @@
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv};
+use stockade_ipc::phase::Sender;
+use stockade_ipc::{Fault, FrameBuffer, Phase, Phases, ToHost, ToWorker, fds};
+
+/// The host's end of a session: the socket, the phase it stands in, and half-read frames.
+///
+/// The socket blocks by itself; who must not wait says so in each call. So the same session serves a
+/// thread and an async task, each with the fewest system calls.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    socket: OwnedFd,
+    phases: Phases,
+    incoming: FrameBuffer,
+    outgoing: Vec<u8>,
+    sent: usize,
+}
+
+/// What one look at the socket brought.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Something; look for a frame.
+    Some,
+    /// Nothing yet.
+    Nothing,
+    /// The peer is gone.
+    End,
+}
+
+/// Linux 6.16: whether the peer may send descriptors.
+const SO_PASSRIGHTS: libc::c_int = 83;
+
+impl Connection {
+    pub(crate) fn new(socket: OwnedFd) -> Connection {
+        Connection {
+            socket,
+            phases: Phases::default(),
+            incoming: FrameBuffer::default(),
+            outgoing: Vec::new(),
+            sent: 0,
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phases.now()
+    }
+
+    /// Receives the first message, the only one that brings a descriptor.
+    pub(crate) fn receive_hello(&mut self) -> io::Result<(Progress, Vec<OwnedFd>)> {
+        let (count, files) = fds::receive(self.socket.as_fd(), self.incoming.space())?;
+        self.incoming.filled(count);
+        Ok((if count == 0 { Progress::End } else { Progress::Some }, files))
+    }
+
+    /// Has the kernel refuse descriptors from the peer. False on kernels that cannot; there `read_more`
+    /// drops them, since it has no room for control data.
+    #[expect(unsafe_code, reason = "JUSTIFICATION: no wrapper knows this socket option yet")]
+    pub(crate) fn refuse_descriptors(&self) -> bool {
+        let off: libc::c_int = 0;
+        // SAFETY: the option takes an int and the kernel only reads it.
+        let result = unsafe {
+            libc::setsockopt(
+                self.socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                SO_PASSRIGHTS,
+                (&raw const off).cast(),
+                size_of::<libc::c_int>() as libc::socklen_t,
+            )
+        };
+        result == 0
+    }
+
+    /// Reads what is there; waits for it unless told not to.
+    pub(crate) fn read_more(&mut self, wait: bool) -> io::Result<Progress> {
+        let flags = if wait { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT };
+        loop {
+            match recv(self.socket.as_raw_fd(), self.incoming.space(), flags) {
+                Ok(0) | Err(Errno::ECONNRESET) => return Ok(Progress::End),
+                Ok(count) => {
+                    self.incoming.filled(count);
+                    return Ok(Progress::Some);
+                }
+                Err(Errno::EAGAIN) => return Ok(Progress::Nothing),
+                Err(Errno::EINTR) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
+    /// The next whole message, judged by the phase table, decoded and plausible. It has taken its step.
+    pub(crate) fn take(&mut self) -> Result<Option<ToHost>, Fault> {
+        let Some((kind, body)) = self.incoming.next(Sender::Worker, &self.phases)? else {
+            return Ok(None);
+        };
+        let message = ToHost::decode(kind, body)?.check()?;
+        self.phases.advance(kind);
+        Ok(Some(message))
+    }
+
+    /// Whether the peer stopped in the middle of a frame.
+    pub(crate) fn is_torn(&self) -> bool {
+        self.incoming.is_torn()
+    }
+
+    /// Encodes a message to be sent by [`flush`](Self::flush).
+    pub(crate) fn queue(&mut self, message: &ToWorker) -> Result<(), Fault> {
+        self.phases.check(Sender::Host, message.kind(), 0)?;
+        if self.sent == self.outgoing.len() {
+            self.outgoing.clear();
+            self.sent = 0;
+        }
+        message.frame(&mut self.outgoing)?;
+        self.phases.advance(message.kind());
+        Ok(())
+    }
+
+    /// Sends what is queued; waits for room unless told not to. True once everything is sent.
+    pub(crate) fn flush(&mut self, wait: bool) -> io::Result<bool> {
+        let mut flags = MsgFlags::MSG_NOSIGNAL;
+        flags.set(MsgFlags::MSG_DONTWAIT, !wait);
+        while self.sent < self.outgoing.len() {
+            match nix::sys::socket::send(self.socket.as_raw_fd(), &self.outgoing[self.sent..], flags) {
+                Ok(count) => self.sent += count,
+                Err(Errno::EAGAIN) => return Ok(false),
+                Err(Errno::EINTR) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        // One large payload must not stay with an idle session.
+        if self.outgoing.capacity() > 64 * 1024 {
+            self.outgoing = Vec::new();
+            self.sent = 0;
+        }
+        Ok(true)
+    }
+
+    /// Sends a message with descriptors, at once and whole: whoever gets one has just asked and reads,
+    /// so there is room. A peer that left none does not play along.
+    pub(crate) fn send_with_files(
+        &mut self,
+        message: &ToWorker,
+        files: &[BorrowedFd<'_>],
+    ) -> Result<(), Fault> {
+        self.queue(message)?;
+        let sent = fds::send(self.socket.as_fd(), &self.outgoing[self.sent..], files);
+        match sent {
+            Ok(count) if self.sent + count == self.outgoing.len() => {
+                self.sent += count;
+                Ok(())
+            }
+            _ => Err(Fault::NotReading),
+        }
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl AsRawFd for Connection {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.socket.as_raw_fd()
+    }
+}

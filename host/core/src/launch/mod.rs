@@ -1,0 +1,276 @@
+//! Starting a confined program. One long-lived thread does all the starting, because the signal that
+//! ends a worker with its host is tied to the thread that started it, not to the process.
+
+mod child;
+mod ruleset;
+
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::sync::mpsc;
+
+use landlock::RulesetError;
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::sys::stat::Mode;
+
+pub use child::Step;
+use child::{Identity, Plan};
+
+use crate::memfd::SealedFile;
+
+/// Why a program did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// Landlock cannot refuse what it must.
+    #[error("the Landlock ruleset could not be built")]
+    Ruleset(#[source] RulesetError),
+    /// The null device could not be opened.
+    #[error("/dev/null could not be opened")]
+    Null(#[source] nix::Error),
+    /// The launcher thread could not be started, or has died.
+    #[error("the launcher thread is gone")]
+    Thread(#[source] io::Error),
+    /// No socket pair.
+    #[error("no socket pair could be made")]
+    Socket(#[source] nix::Error),
+    /// A step between clone and exec failed.
+    #[error("starting the confined program failed at {step:?}")]
+    Step {
+        /// Which.
+        step: Step,
+        /// Why.
+        #[source]
+        error: nix::Error,
+    },
+}
+
+/// Which namespaces a confined program gets besides all its other layers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Namespaces {
+    /// mount, pid, ipc, uts, cgroup, and user where the host is not root: together about 0.1 ms.
+    #[default]
+    Cheap,
+    /// The cheap ones and a network namespace, about 0.5 ms more. Sockets are refused without it too.
+    All,
+    /// None: for kernels and containers that forbid them.
+    Off,
+}
+
+impl Namespaces {
+    fn flags(self, root: bool) -> c_int {
+        let cheap = libc::CLONE_NEWNS
+            | libc::CLONE_NEWPID
+            | libc::CLONE_NEWIPC
+            | libc::CLONE_NEWUTS
+            | libc::CLONE_NEWCGROUP;
+        let user = if root { 0 } else { libc::CLONE_NEWUSER };
+        match self {
+            Namespaces::Off => 0,
+            Namespaces::Cheap => cheap | user,
+            Namespaces::All => cheap | user | libc::CLONE_NEWNET,
+        }
+    }
+}
+
+/// Workers of a root host run as users from here on, one after the other, so that no two share one.
+/// The range lies above what distributions and container runtimes hand out.
+const FIRST_WORKER_UID: u32 = 1_879_048_192;
+const WORKER_UIDS: u32 = 65_536;
+
+/// What to start.
+#[derive(Debug)]
+pub(crate) struct Spec<'a> {
+    pub(crate) program: &'a SealedFile,
+    /// `argv[0]`: what the process list shows.
+    pub(crate) name: &'a str,
+    /// `argv[1]`: the filter.
+    pub(crate) filter: &'a str,
+    pub(crate) limits: ResourceLimits,
+}
+
+/// The limits that the kernel keeps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ResourceLimits {
+    pub(crate) data_bytes: u64,
+    pub(crate) file_bytes: u64,
+    pub(crate) cpu_seconds: u64,
+    pub(crate) open_files: u64,
+}
+
+/// The stack of the program: what the guest may use and room for host functions below it.
+const STACK_BYTES: u64 = 8 * 1024 * 1024;
+
+impl ResourceLimits {
+    fn list(self) -> [(u32, u64); 11] {
+        [
+            (libc::RLIMIT_CORE, 0),
+            (libc::RLIMIT_FSIZE, self.file_bytes),
+            (libc::RLIMIT_MEMLOCK, 0),
+            (libc::RLIMIT_MSGQUEUE, 0),
+            (libc::RLIMIT_NICE, 0),
+            (libc::RLIMIT_RTPRIO, 0),
+            (libc::RLIMIT_SIGPENDING, 16),
+            (libc::RLIMIT_NOFILE, self.open_files),
+            (libc::RLIMIT_STACK, STACK_BYTES),
+            (libc::RLIMIT_CPU, self.cpu_seconds),
+            (libc::RLIMIT_DATA, self.data_bytes),
+        ]
+    }
+}
+
+/// A program that has been started and has not said anything yet.
+#[derive(Debug)]
+pub(crate) struct Started {
+    pub(crate) pid: i32,
+    pub(crate) pidfd: OwnedFd,
+    pub(crate) socket: OwnedFd,
+    /// The user it runs as.
+    pub(crate) uid: u32,
+}
+
+struct Order {
+    program: RawFd,
+    argv: Vec<CString>,
+    limits: ResourceLimits,
+    socket: OwnedFd,
+    reply: mpsc::SyncSender<Result<(i32, OwnedFd, u32), LaunchError>>,
+}
+
+/// Starts confined programs.
+#[derive(Debug)]
+pub(crate) struct Launcher {
+    orders: mpsc::Sender<Order>,
+    namespaces: Namespaces,
+}
+
+impl Launcher {
+    /// Prepares everything that all launches share.
+    pub(crate) fn new(namespaces: Namespaces) -> Result<Launcher, LaunchError> {
+        let ruleset = ruleset::deny_all().map_err(LaunchError::Ruleset)?;
+        let null = nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())
+            .map_err(LaunchError::Null)?;
+        let (orders, inbox) = mpsc::channel::<Order>();
+        std::thread::Builder::new()
+            .name("stockade-launch".to_owned())
+            .spawn(move || {
+                let mut thread = LauncherThread { ruleset, null, namespaces, started: 0, stack: Stack::new() };
+                for order in inbox {
+                    let result = thread.start(&order);
+                    // Who asked may have given up; then the process dies with its socket.
+                    let _ = order.reply.send(result);
+                }
+            })
+            .map_err(LaunchError::Thread)?;
+        Ok(Launcher { orders, namespaces })
+    }
+
+    pub(crate) fn namespaces(&self) -> Namespaces {
+        self.namespaces
+    }
+
+    /// Starts a program; returns once it executes.
+    pub(crate) fn start(&self, spec: &Spec<'_>) -> Result<Started, LaunchError> {
+        let (ours, theirs) =
+            socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)
+                .map_err(LaunchError::Socket)?;
+        let (reply, answer) = mpsc::sync_channel(1);
+        let words = [spec.name, spec.filter];
+        let argv = words.map(|word| CString::new(word).expect("names of ours have no NUL")).into();
+        let gone = || LaunchError::Thread(io::ErrorKind::BrokenPipe.into());
+        let program = spec.program.as_fd().as_raw_fd();
+        let order = Order { program, argv, limits: spec.limits, socket: theirs, reply };
+        self.orders.send(order).map_err(|_| gone())?;
+        let (pid, pidfd, uid) = answer.recv().map_err(|_| gone())??;
+        Ok(Started { pid, pidfd, socket: ours, uid })
+    }
+}
+
+/// The stack that children run on until they exec. One serves all: the thread waits for each.
+struct Stack(Vec<u128>);
+
+impl Stack {
+    /// 64 KiB: the child calls nothing that needs more than a page.
+    fn new() -> Stack {
+        Stack(vec![0; 4096])
+    }
+
+    fn top(&mut self) -> *mut c_void {
+        self.0.as_mut_ptr_range().end.cast()
+    }
+}
+
+struct LauncherThread {
+    ruleset: OwnedFd,
+    null: OwnedFd,
+    namespaces: Namespaces,
+    started: u32,
+    stack: Stack,
+}
+
+impl LauncherThread {
+    fn start(&mut self, order: &Order) -> Result<(i32, OwnedFd, u32), LaunchError> {
+        let argv: Vec<*const c_char> =
+            order.argv.iter().map(|word| word.as_ptr()).chain([ptr::null()]).collect();
+        let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+        let root = uid == 0;
+        let maps = (format!("{uid} {uid} 1"), format!("{gid} {gid} 1"));
+        let worker_uid = FIRST_WORKER_UID + self.started % WORKER_UIDS;
+        self.started = self.started.wrapping_add(1);
+        let (runs_as, identity) = match self.namespaces {
+            _ if root => (worker_uid, Identity::Switch { uid: worker_uid, gid: worker_uid }),
+            Namespaces::Off => (uid, Identity::Same),
+            _ => (
+                uid,
+                Identity::Mapped { uid_map: maps.0.as_bytes(), gid_map: maps.1.as_bytes() },
+            ),
+        };
+        let mut plan = Plan {
+            program: order.program,
+            ruleset: self.ruleset.as_raw_fd(),
+            socket: order.socket.as_raw_fd(),
+            null: self.null.as_raw_fd(),
+            argv: argv.as_ptr(),
+            limits: &order.limits.list(),
+            identity,
+            failed: None,
+        };
+        let flags = self.namespaces.flags(root);
+        let (pid, pidfd) = clone_vfork(&mut self.stack, flags, &mut plan)
+            .map_err(|error| LaunchError::Step { step: Step::Clone, error })?;
+        match plan.failed {
+            None => Ok((pid, pidfd, runs_as)),
+            Some((step, error)) => {
+                crate::reap::reap(&pidfd);
+                Err(LaunchError::Step { step, error: Errno::from_raw(error) })
+            }
+        }
+    }
+}
+
+/// Runs [`child::run`] in a new process that shares this one's memory until it executes, while this
+/// thread waits: no page table is copied, however large the host is. The child sends no signal when it
+/// ends, so an embedding program that waits for its own children never meets ours.
+#[expect(
+    unsafe_code,
+    reason = "JUSTIFICATION: no wrapper clones with namespaces, a pidfd and shared memory"
+)]
+fn clone_vfork(stack: &mut Stack, namespaces: c_int, plan: &mut Plan<'_>) -> nix::Result<(i32, OwnedFd)> {
+    let mut pidfd: c_int = -1;
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | namespaces;
+    // A handler of the host's must never run in the child: it would run on the host's memory.
+    let mut mask = SigSet::empty();
+    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut mask))?;
+    // SAFETY: the stack is ours alone and large enough; the child only makes system calls and writes to
+    // `plan`; CLONE_VFORK keeps this frame alive until it has executed or exited.
+    let pid = unsafe {
+        libc::clone(child::run, stack.top(), flags, ptr::from_mut(plan).cast(), &raw mut pidfd)
+    };
+    let pid = Errno::result(pid);
+    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&mask), None)?;
+    // SAFETY: clone has succeeded, so the kernel has just made this descriptor for us.
+    pid.map(|pid| (pid, unsafe { OwnedFd::from_raw_fd(pidfd) }))
+}
