@@ -1,2 +1,72 @@
-//! Under construction.
-fn main() {}
+//! Builds, tests, measures and demonstrates Stockade: `cargo xtask help`.
+#![forbid(unsafe_code)]
+
+mod bench;
+mod cargo;
+mod check;
+mod demo;
+mod guests;
+mod programs;
+mod suite;
+mod ui;
+mod workspace;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Builds, tests and demonstrates Stockade")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build the programs and put them together in target/dist.
+    Build {
+        /// Build the host's programs optimised too; the confined ones always are.
+        #[arg(long)]
+        release: bool,
+    },
+    /// Build the example plugins and the test guests.
+    Guests,
+    /// Run all tests: as you and, where you are root, as an unprivileged user too.
+    Test(suite::Options),
+    /// Show what Stockade does: plugins at work, plugins refused, and the log of it.
+    Demo,
+    /// Measure, each figure beside its floor.
+    Bench(bench::Options),
+    /// Format, lints, licences, bans, links in the documents.
+    Check(check::Options),
+}
+
+fn main() -> ExitCode {
+    let began = Instant::now();
+    let done = match Args::parse().task {
+        Task::Build { release } => programs::build(release).map(|_| true),
+        Task::Guests => build_guests().map(|()| true),
+        Task::Test(options) => suite::run(&options),
+        Task::Demo => demo::run(),
+        Task::Bench(options) => bench::run(&options).map(|()| true),
+        Task::Check(options) => check::run(&options),
+    };
+    let code = match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    };
+    eprintln!("total {}", ui::seconds(began.elapsed()));
+    code
+}
+
+/// Builds the plugins of `examples/` and the guests of `tests/guests/`.
+fn build_guests() -> anyhow::Result<()> {
+    ui::step("example plugins", |progress| guests::build_examples(progress))?;
+    ui::step("test guests", |progress| guests::build_test_guests(progress))
+}

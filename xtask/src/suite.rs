@@ -1,0 +1,299 @@
+//! All tests: as the current user and, where that is root, as an unprivileged one too.
+
+mod libtest;
+mod nobody;
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::{Pid, geteuid};
+
+use crate::cargo::{self, Executable};
+use crate::ui::{BAD, OK, Step, seconds};
+use crate::{programs, workspace};
+use libtest::Counts;
+
+/// A test program that takes longer is stuck: it is ended and counted as failed.
+const STUCK: Duration = Duration::from_secs(20 * 60);
+
+/// Which tests.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Only tests whose names contain this.
+    #[arg(long)]
+    filter: Option<String>,
+    /// Only the tests of this package; may be repeated.
+    #[arg(long)]
+    package: Vec<String>,
+    /// Leave the slow tests out (those marked #[ignore]).
+    #[arg(long)]
+    no_slow: bool,
+    /// Show what passing tests print, too.
+    #[arg(long)]
+    show_output: bool,
+}
+
+/// Who runs the tests, and from where.
+struct Stage {
+    /// Shown, and told to the tests as STOCKADE_TEST_USER.
+    user: &'static str,
+    /// The user to become, where it is another one.
+    uid: Option<u32>,
+    /// The repository's tree.
+    tree: PathBuf,
+    dist: PathBuf,
+    guests: PathBuf,
+    examples: PathBuf,
+    home: Option<PathBuf>,
+    tmp: Option<PathBuf>,
+}
+
+/// Runs the suite; false when something failed.
+pub(crate) fn run(options: &Options) -> Result<bool> {
+    let began = Instant::now();
+    let dist = programs::build(false)?;
+    programs::build_probe()?;
+    crate::build_guests()?;
+    let tests = build_tests(options)?;
+    eprintln!("everything built in {}\n", seconds(began.elapsed()));
+
+    let root = geteuid().is_root();
+    let stage = Stage {
+        user: if root { "root" } else { "user" },
+        uid: None,
+        tree: workspace::root().to_path_buf(),
+        dist,
+        guests: workspace::guests()?,
+        examples: workspace::root().join("examples"),
+        home: None,
+        tmp: None,
+    };
+    let mut total = Counts::default();
+    total += part(&stage, &tests, false, options)?;
+    if root {
+        let unprivileged = nobody::stage(&stage, &tests)?;
+        total += part(&unprivileged.stage, &unprivileged.tests, false, options)?;
+        if !options.no_slow {
+            total += part(&unprivileged.stage, &unprivileged.tests, true, options)?;
+        }
+    }
+    if !options.no_slow {
+        total += part(&stage, &tests, true, options)?;
+    }
+    if !root {
+        println!("SKIPPED: the suite as root: this user is not root");
+    }
+    for line in &total.skips {
+        println!("{line}");
+    }
+    println!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
+    Ok(total.failed == 0)
+}
+
+/// Compiles the test programs. The confined programs' own tests come from invocations of their own, for
+/// the same reason as the programs.
+fn build_tests(options: &Options) -> Result<Vec<Executable>> {
+    const APART: [&str; 2] = ["stockade-worker", "stockade-compiler"];
+    let mut tests = Vec::new();
+    let mut compile = |name: &str, arguments: &[&str]| -> Result<()> {
+        let mut step = Step::begin(name);
+        let mut command = cargo::command();
+        command.args(["test", "--no-run"]).args(arguments);
+        let built = cargo::build(command, &mut step);
+        let built = step.end_with(built)?;
+        tests.extend(built.into_iter().filter(|e| e.test));
+        Ok(())
+    };
+    let mut wanted: Vec<&str> = options.package.iter().map(String::as_str).collect();
+    let apart: Vec<_> = APART.into_iter().filter(|name| wanted.is_empty() || wanted.contains(name)).collect();
+    wanted.retain(|name| !APART.contains(name));
+    if options.package.is_empty() {
+        compile("tests", &["--workspace", "--exclude", APART[0], "--exclude", APART[1]])?;
+    } else if !wanted.is_empty() {
+        let arguments: Vec<_> = wanted.iter().flat_map(|name| ["--package", name]).collect();
+        compile("tests", &arguments)?;
+    }
+    for package in apart {
+        compile(&format!("tests of {package}"), &["--package", package])?;
+    }
+    Ok(tests)
+}
+
+/// Runs every test program as one user.
+fn part(stage: &Stage, tests: &[Executable], slow: bool, options: &Options) -> Result<Counts> {
+    let began = Instant::now();
+    let name = format!("{}tests as {}", if slow { "slow " } else { "" }, stage.user);
+    println!("{name}");
+    let mut counts = Counts::default();
+    for test in tests {
+        counts += one(stage, test, slow, options)?;
+    }
+    if !slow && stage.uid.is_none() {
+        counts += examples_in_docs(options)?;
+    }
+    println!(
+        "  {name}: {} passed, {} failed, {} skipped in {}\n",
+        counts.passed,
+        counts.failed,
+        counts.skipped,
+        seconds(began.elapsed())
+    );
+    Ok(counts)
+}
+
+fn one(stage: &Stage, test: &Executable, slow: bool, options: &Options) -> Result<Counts> {
+    let folder = test.package.strip_prefix(workspace::root()).unwrap_or(&test.package);
+    let folder = stage.tree.join(folder);
+    let mut command = Command::new(&test.file);
+    command.arg("--show-output").args(options.filter.as_deref());
+    if slow {
+        command.arg("--ignored");
+    }
+    command
+        .current_dir(&folder)
+        .env("CARGO_MANIFEST_DIR", &folder)
+        .env("STOCKADE_DIST", &stage.dist)
+        .env("STOCKADE_GUESTS", &stage.guests)
+        .env("STOCKADE_EXAMPLES", &stage.examples)
+        .env("STOCKADE_TEST_USER", stage.user)
+        .env("INSTA_WORKSPACE_ROOT", &stage.tree)
+        .env("INSTA_UPDATE", "no");
+    if let (Some(uid), Some(home), Some(tmp)) = (stage.uid, &stage.home, &stage.tmp) {
+        // Becoming another user also drops the supplementary groups: see `CommandExt::uid`.
+        command.gid(uid).uid(uid).env("HOME", home).env("TMPDIR", tmp);
+    }
+    let began = Instant::now();
+    let (status, output) =
+        bounded(command).with_context(|| format!("{} does not start", test.file.display()))?;
+    let mut counts = libtest::count(&output);
+    // `skipped` of a fast part has the slow tests in it; they get a part of their own.
+    if !slow && !options.no_slow {
+        counts.skipped -= counts.ignored;
+    }
+    if !status.success() && counts.failed == 0 {
+        counts.failed = 1;
+    }
+    if counts.is_empty() && status.success() {
+        return Ok(counts);
+    }
+    let mark = if counts.failed == 0 { OK } else { BAD };
+    println!(
+        "  {mark} {}: {} passed, {} failed, {} skipped ({})",
+        test.label,
+        counts.passed,
+        counts.failed,
+        counts.skipped,
+        seconds(began.elapsed())
+    );
+    if counts.failed > 0 || options.show_output {
+        if let Some(signal) = status.signal() {
+            println!("  ended by signal {signal}");
+        }
+        println!("{}", output.trim_end());
+    }
+    Ok(counts)
+}
+
+/// The examples in the documentation of the libraries, which only cargo can run.
+fn examples_in_docs(options: &Options) -> Result<Counts> {
+    let mut command = cargo::command();
+    command.args(["test", "--doc"]);
+    if options.package.is_empty() {
+        command.arg("--workspace");
+    }
+    command.args(options.package.iter().flat_map(|name| ["--package", name]));
+    for program in ["stockade-worker", "stockade-compiler", "stockade-probe", "stockade-cli", "xtask"] {
+        if options.package.is_empty() {
+            command.args(["--exclude", program]);
+        } else if options.package.iter().all(|name| name == program) {
+            return Ok(Counts::default());
+        }
+    }
+    command.args(["--", "--show-output"]).args(options.filter.as_deref());
+    let began = Instant::now();
+    let (status, output) = bounded(command).context("cargo does not start")?;
+    let mut counts = libtest::count(&output);
+    counts.skipped -= counts.ignored;
+    if !status.success() && counts.failed == 0 {
+        counts.failed = 1;
+    }
+    let mark = if counts.failed == 0 { OK } else { BAD };
+    println!(
+        "  {mark} examples in the documentation: {} passed ({})",
+        counts.passed,
+        seconds(began.elapsed())
+    );
+    if counts.failed > 0 {
+        println!("{}", output.trim_end());
+    }
+    Ok(counts)
+}
+
+/// Runs a command in a process group of its own, which ends with it or when it is stuck, and gives all
+/// that it printed.
+fn bounded(mut command: Command) -> Result<(ExitStatus, String)> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()?;
+    let (out, err) = (drain(child.stdout.take()), drain(child.stderr.take()));
+    let status = wait(&mut child)?;
+    // Whatever a test left running would hold the pipes open.
+    let _ = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
+    let text = |reader: thread::JoinHandle<Vec<u8>>| reader.join().unwrap_or_default();
+    let mut output = text(out);
+    output.extend(text(err));
+    Ok((status, String::from_utf8_lossy(&output).into_owned()))
+}
+
+fn drain<R: Read + Send + 'static>(stream: Option<R>) -> thread::JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut stream) = stream {
+            // What was read before an error is still worth showing.
+            let _ = stream.read_to_end(&mut bytes);
+        }
+        bytes
+    })
+}
+
+fn wait(child: &mut Child) -> Result<ExitStatus> {
+    let began = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if began.elapsed() > STUCK {
+            println!("  still running after {}: ended", seconds(began.elapsed()));
+            killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL)?;
+            return Ok(child.wait()?);
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Copies a file or a whole folder.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let metadata = fs::symlink_metadata(from).with_context(|| format!("cannot read {}", from.display()))?;
+    if metadata.is_dir() {
+        fs::create_dir_all(to)?;
+        for entry in fs::read_dir(from)? {
+            let entry = entry?;
+            copy(&entry.path(), &to.join(entry.file_name()))?;
+        }
+    } else if metadata.is_symlink() {
+        std::os::unix::fs::symlink(fs::read_link(from)?, to)?;
+    } else if metadata.is_file() {
+        fs::copy(from, to).with_context(|| format!("cannot copy {}", from.display()))?;
+    }
+    Ok(())
+}
