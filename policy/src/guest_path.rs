@@ -68,11 +68,11 @@ impl GuestPath {
         if relative.contains('\0') {
             return Err(PathError::Nul);
         }
-        if self.0.len() + 1 + relative.len() > MAX_PATH {
-            return Err(PathError::TooLong);
-        }
         let mut path = if self.is_root() { String::new() } else { self.0.clone() };
         let floor = path.len();
+        if floor + 1 + relative.len() > MAX_PATH {
+            return Err(PathError::TooLong);
+        }
         for component in relative.split('/') {
             match component {
                 "" | "." => {}

@@ -58,9 +58,12 @@ pub enum ProfileError {
     /// Written for another version of this program.
     #[error("profile format {0} is not known here; this version reads format 1")]
     Format(u32),
-    /// A capability that stands in two lists has two meanings.
-    #[error("capability {0} stands in more than one list")]
+    /// A capability that stands in two lists, or twice in one, has two meanings.
+    #[error("capability {0} stands in the lists more than once")]
     Ambiguous(Capability),
+    /// What is granted unasked has no resource to name.
+    #[error("capability {0} needs a resource and cannot be granted to everybody")]
+    NoResource(Capability),
     /// A default above its own maximum.
     #[error("limit {0} is above its maximum")]
     Limit(&'static str),
@@ -90,13 +93,12 @@ impl Profile {
             return Err(ProfileError::Format(profile.format));
         }
         for capability in Capability::ALL {
-            let lists = [
-                profile.always.contains(&capability),
-                profile.on_request.contains(&capability),
-                profile.ceiling.contains_key(&capability),
-            ];
-            if lists.into_iter().filter(|&listed| listed).count() > 1 {
+            let listed = profile.always.iter().chain(&profile.on_request).chain(profile.ceiling.keys());
+            if listed.filter(|&&listed| listed == capability).count() > 1 {
                 return Err(ProfileError::Ambiguous(capability));
+            }
+            if capability.takes_resource() && profile.always.contains(&capability) {
+                return Err(ProfileError::NoResource(capability));
             }
         }
         let limits = &profile.limits;

@@ -78,6 +78,12 @@ pub fn resolve(profile: &Profile, requests: &[Request]) -> Resolution {
         };
         resolution.grants.add(Grant { rule: rule(scope, source), scope: scope.clone() });
     }
+    // What the manifest asked for first and an operator approved further on waits for nobody.
+    let Resolution { grants, unresolved } = &mut resolution;
+    unresolved.retain(|left| match left {
+        Unresolved::NeedsApproval { scope } => !grants.iter().any(|grant| grant.scope == *scope),
+        Unresolved::AboveCeiling { .. } | Unresolved::TooMany { .. } => true,
+    });
     resolution
 }
 

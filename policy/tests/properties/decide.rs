@@ -1,0 +1,152 @@
+//! Properties of `decide`.
+
+use crate::made::{OwnedAsk, ask, covered_by_the_book, grant, grants};
+use proptest::prelude::*;
+use stockade_policy::{
+    Ask, Capability, Decision, Grant, Grants, GuestPath, Rule, Scope, Source, Why, decide,
+};
+
+proptest! {
+    #[test]
+    fn one_more_grant_anywhere_never_denies_what_was_allowed(
+        before in grants(), extra in grant(), at in any::<prop::sample::Index>(), ask in ask(),
+    ) {
+        let was_allowed = decide(&before, &ask.borrow()).is_allowed();
+        let mut list: Vec<Grant> = before.iter().cloned().collect();
+        list.insert(at.index(list.len() + 1), extra);
+        let after: Grants = list.into_iter().collect();
+        prop_assert!(!was_allowed || decide(&after, &ask.borrow()).is_allowed());
+    }
+
+    #[test]
+    fn nothing_granted_nothing_allowed(ask in ask()) {
+        let grants = Grants::none();
+        let Decision::Deny(denial) = decide(&grants, &ask.borrow()) else { panic!("allowed by no grant") };
+        let why = if matches!(ask, OwnedAsk::Socket) { Why::NeverGranted } else { Why::NothingGranted };
+        prop_assert_eq!(denial.why, why);
+        prop_assert_eq!(denial.rule.source, Source::BuiltIn);
+        prop_assert_eq!(denial.rule.id, format!("default-deny:{}", ask.borrow().operation()));
+    }
+
+    #[test]
+    fn allowed_means_that_a_single_grant_covers_it_and_is_named(grants in grants(), ask in ask()) {
+        let covering: Vec<&Grant> = grants.iter().filter(|g| covered_by_the_book(&g.scope, &ask)).collect();
+        match decide(&grants, &ask.borrow()) {
+            Decision::Allow(rule) => {
+                prop_assert!(covering.iter().any(|g| g.rule == *rule));
+                prop_assert!(covering[0].scope.capability().is_available());
+            }
+            Decision::Deny(denial) => match denial.why {
+                Why::Unavailable => {
+                    prop_assert!(covering.iter().any(|g| g.rule == denial.rule));
+                    prop_assert!(!covering[0].scope.capability().is_available());
+                }
+                Why::NotCovered => {
+                    prop_assert!(covering.is_empty());
+                    let operation = ask.borrow().operation();
+                    prop_assert!(grants.iter().any(|g| g.scope.capability().as_str() == operation));
+                }
+                Why::NothingGranted => {
+                    let operation = ask.borrow().operation();
+                    prop_assert!(grants.iter().all(|g| g.scope.capability().as_str() != operation));
+                }
+                Why::NeverGranted => prop_assert!(matches!(ask, OwnedAsk::Socket)),
+            },
+        }
+    }
+
+    #[test]
+    fn the_order_of_grants_never_changes_yes_or_no(
+        (first, second) in grants().prop_flat_map(|g| {
+            let list: Vec<Grant> = g.iter().cloned().collect();
+            (Just(g), Just(list).prop_shuffle())
+        }),
+        ask in ask(),
+    ) {
+        let second: Grants = second.into_iter().collect();
+        prop_assert_eq!(
+            decide(&first, &ask.borrow()).is_allowed(),
+            decide(&second, &ask.borrow()).is_allowed()
+        );
+    }
+
+    #[test]
+    fn a_socket_is_never_allowed(grants in grants()) {
+        prop_assert!(!decide(&grants, &Ask::Socket).is_allowed());
+    }
+}
+
+fn granted(scope: Scope) -> Grants {
+    [Grant { scope, rule: Rule { id: "the-rule".into(), source: Source::CommandLine } }].into_iter().collect()
+}
+
+#[test]
+fn what_this_version_cannot_do_is_refused_though_granted_and_names_the_grant() {
+    let scopes = [
+        (Scope::Http { host: "example.org".into() }, OwnedAsk::Http("example.org".into())),
+        (Scope::Kv, OwnedAsk::Kv),
+        (Scope::Secret { name: "s".into() }, OwnedAsk::Secret("s".into())),
+        (Scope::Tool { name: "a/b#c".into() }, OwnedAsk::Tool("a/b#c".into())),
+        (Scope::Model { name: "m".into() }, OwnedAsk::Model("m".into())),
+    ];
+    for (scope, ask) in scopes {
+        let grants = granted(scope);
+        let Decision::Deny(denial) = decide(&grants, &ask.borrow()) else { panic!("{ask:?} was allowed") };
+        assert_eq!((denial.why, denial.rule.id.as_str()), (Why::Unavailable, "the-rule"));
+    }
+}
+
+#[test]
+fn reading_is_not_writing() {
+    let root = GuestPath::parse("/src").unwrap();
+    let inside = GuestPath::parse("/src/a").unwrap();
+    assert!(
+        decide(&granted(Scope::FsRead { root: root.clone() }), &Ask::FsRead { path: &inside }).is_allowed()
+    );
+    assert!(
+        !decide(&granted(Scope::FsRead { root: root.clone() }), &Ask::FsWrite { path: &inside }).is_allowed()
+    );
+    assert!(!decide(&granted(Scope::FsWrite { root }), &Ask::FsRead { path: &inside }).is_allowed());
+}
+
+#[test]
+fn a_config_star_covers_its_prefix_only() {
+    let grants = granted(Scope::Config { key: "db.*".into() });
+    for (key, expected) in
+        [("db.", true), ("db.host", true), ("db", false), ("dbx", false), ("a.db.host", false)]
+    {
+        assert_eq!(decide(&grants, &Ask::Config { key }).is_allowed(), expected, "{key}");
+    }
+    let exact = granted(Scope::Config { key: "db".into() });
+    assert!(!decide(&exact, &Ask::Config { key: "db.host" }).is_allowed());
+}
+
+/// Http is not available yet, so the answer is always no; whether the grant *covers* the host shows in why.
+#[test]
+fn a_host_pattern_covers_whole_labels_only() {
+    let grants = granted(Scope::Http { host: "*.example.org".into() });
+    let why = |host| match decide(&grants, &Ask::Http { host }) {
+        Decision::Deny(denial) => denial.why,
+        Decision::Allow(_) => panic!("allowed"),
+    };
+    for host in ["a.example.org", "a.b.example.org"] {
+        assert_eq!(why(host), Why::Unavailable, "{host}");
+    }
+    for host in
+        ["example.org", ".example.org", "evilexample.org", "example.org.evil.net", "a.example.orgx", ""]
+    {
+        assert_eq!(why(host), Why::NotCovered, "{host}");
+    }
+}
+
+#[test]
+fn every_capability_has_its_name_once() {
+    let mut names: Vec<&str> = Capability::ALL.into_iter().map(Capability::as_str).collect();
+    for capability in Capability::ALL {
+        assert_eq!(capability.as_str().parse(), Ok(capability));
+    }
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), Capability::ALL.len());
+    assert!("FS.READ".parse::<Capability>().is_err());
+}

@@ -1,0 +1,143 @@
+//! Made-up grants and asks, from a small world so that they meet often; and what covers what, told a
+//! second time, in other words than the library's.
+
+use proptest::prelude::*;
+use stockade_policy::{Ask, Grant, Grants, GuestPath, Rule, Scope, Source};
+
+#[derive(Clone, Debug)]
+pub(crate) enum OwnedAsk {
+    FsRead(GuestPath),
+    FsWrite(GuestPath),
+    Http(String),
+    Secret(String),
+    Kv,
+    Config(String),
+    Log,
+    Clock,
+    Random,
+    Tool(String),
+    Model(String),
+    Socket,
+}
+
+impl OwnedAsk {
+    pub(crate) fn borrow(&self) -> Ask<'_> {
+        match self {
+            Self::FsRead(path) => Ask::FsRead { path },
+            Self::FsWrite(path) => Ask::FsWrite { path },
+            Self::Http(host) => Ask::Http { host },
+            Self::Secret(name) => Ask::Secret { name },
+            Self::Kv => Ask::Kv,
+            Self::Config(key) => Ask::Config { key },
+            Self::Log => Ask::Log,
+            Self::Clock => Ask::Clock,
+            Self::Random => Ask::Random,
+            Self::Tool(name) => Ask::Tool { name },
+            Self::Model(name) => Ask::Model { name },
+            Self::Socket => Ask::Socket,
+        }
+    }
+}
+
+pub(crate) fn guest_path() -> impl Strategy<Value = GuestPath> {
+    let name = prop::sample::select(vec!["src", "srcs", "s", "a", "b", "..a", "a.", "é", "x y"]);
+    prop::collection::vec(name, 0..4)
+        .prop_map(|names| GuestPath::parse(&format!("/{}", names.join("/"))).unwrap())
+}
+
+fn name() -> impl Strategy<Value = String> {
+    prop::sample::select(vec!["a", "b", "a.b", "a/b#c", ""]).prop_map(str::to_owned)
+}
+
+fn host() -> impl Strategy<Value = String> {
+    prop::sample::select(vec!["a.org", "x.a.org", "y.x.a.org", "xa.org", "org"]).prop_map(str::to_owned)
+}
+
+fn pattern() -> impl Strategy<Value = String> {
+    (any::<bool>(), host()).prop_map(|(star, host)| if star { format!("*.{host}") } else { host })
+}
+
+fn key_pattern() -> impl Strategy<Value = String> {
+    (any::<bool>(), name()).prop_map(|(star, name)| if star { format!("{name}*") } else { name })
+}
+
+pub(crate) fn scope() -> impl Strategy<Value = Scope> {
+    prop_oneof![
+        3 => guest_path().prop_map(|root| Scope::FsRead { root }),
+        1 => guest_path().prop_map(|root| Scope::FsWrite { root }),
+        2 => pattern().prop_map(|host| Scope::Http { host }),
+        1 => name().prop_map(|name| Scope::Secret { name }),
+        1 => Just(Scope::Kv),
+        2 => key_pattern().prop_map(|key| Scope::Config { key }),
+        1 => Just(Scope::Log),
+        1 => Just(Scope::Clock),
+        1 => Just(Scope::Random),
+        1 => name().prop_map(|name| Scope::Tool { name }),
+        1 => name().prop_map(|name| Scope::Model { name }),
+    ]
+}
+
+pub(crate) fn ask() -> impl Strategy<Value = OwnedAsk> {
+    prop_oneof![
+        3 => guest_path().prop_map(OwnedAsk::FsRead),
+        1 => guest_path().prop_map(OwnedAsk::FsWrite),
+        2 => host().prop_map(OwnedAsk::Http),
+        1 => name().prop_map(OwnedAsk::Secret),
+        1 => Just(OwnedAsk::Kv),
+        2 => name().prop_map(OwnedAsk::Config),
+        1 => Just(OwnedAsk::Log),
+        1 => Just(OwnedAsk::Clock),
+        1 => Just(OwnedAsk::Random),
+        1 => name().prop_map(OwnedAsk::Tool),
+        1 => name().prop_map(OwnedAsk::Model),
+        1 => Just(OwnedAsk::Socket),
+    ]
+}
+
+pub(crate) fn source() -> impl Strategy<Value = Source> {
+    prop_oneof![Just(Source::CommandLine), Just(Source::Embedder)]
+}
+
+pub(crate) fn grant() -> impl Strategy<Value = Grant> {
+    // Rules get numbers of their own, so that a decision which names the wrong one is noticed.
+    (scope(), source(), any::<u64>())
+        .prop_map(|(scope, source, id)| Grant { scope, rule: Rule { id: format!("rule-{id}"), source } })
+}
+
+pub(crate) fn grants() -> impl Strategy<Value = Grants> {
+    prop::collection::vec(grant(), 0..8).prop_map(|list| list.into_iter().collect())
+}
+
+pub(crate) fn components(path: &GuestPath) -> Vec<&str> {
+    path.as_str().split('/').filter(|name| !name.is_empty()).collect()
+}
+
+pub(crate) fn covered_by_the_book(scope: &Scope, ask: &OwnedAsk) -> bool {
+    match (scope, ask) {
+        (Scope::FsRead { root }, OwnedAsk::FsRead(path))
+        | (Scope::FsWrite { root }, OwnedAsk::FsWrite(path)) => {
+            components(path).starts_with(&components(root))
+        }
+        (Scope::Http { host: pattern }, OwnedAsk::Http(host)) => {
+            let (pattern, host): (Vec<_>, Vec<_>) = (pattern.split('.').collect(), host.split('.').collect());
+            match pattern.split_first() {
+                Some((&"*", suffix)) => host.len() > suffix.len() && host.ends_with(suffix),
+                _ => pattern == host,
+            }
+        }
+        (Scope::Config { key: pattern }, OwnedAsk::Config(key)) => match pattern.chars().last() {
+            Some('*') => {
+                key.len() + 1 >= pattern.len() && pattern[..pattern.len() - 1] == key[..pattern.len() - 1]
+            }
+            _ => pattern == key,
+        },
+        (Scope::Secret { name: granted }, OwnedAsk::Secret(name))
+        | (Scope::Tool { name: granted }, OwnedAsk::Tool(name))
+        | (Scope::Model { name: granted }, OwnedAsk::Model(name)) => granted == name,
+        (Scope::Kv, OwnedAsk::Kv)
+        | (Scope::Log, OwnedAsk::Log)
+        | (Scope::Clock, OwnedAsk::Clock)
+        | (Scope::Random, OwnedAsk::Random) => true,
+        _ => false,
+    }
+}
