@@ -1,0 +1,59 @@
+use std::io::{self, BufRead, Read};
+
+use crate::bounds;
+
+/// Reads a log line by line without ever holding more than one line of [`bounds::LINE`].
+pub(crate) struct Lines<R> {
+    input: R,
+    line: Vec<u8>,
+    /// Where the next line begins.
+    pub(crate) offset: u64,
+}
+
+/// A piece of a log.
+pub(crate) enum Piece<'a> {
+    /// A line, without its newline.
+    Line(&'a [u8]),
+    /// A line longer than any record, skipped; its length with newline.
+    TooLong(u64),
+    /// What stands after the last newline.
+    Torn(&'a [u8]),
+    /// There is no more.
+    End,
+}
+
+impl<R: BufRead> Lines<R> {
+    pub(crate) fn new(input: R, offset: u64) -> Self {
+        Self { input, line: Vec::new(), offset }
+    }
+
+    /// The next piece. After `Torn`, the piece that was torn is continued where more of it has come.
+    pub(crate) fn next(&mut self) -> io::Result<Piece<'_>> {
+        if self.line.last() == Some(&b'\n') {
+            self.line.clear();
+        }
+        let room = (bounds::LINE + 1).saturating_sub(self.line.len()) as u64;
+        let more = (&mut self.input).take(room).read_until(b'\n', &mut self.line)?;
+        self.offset += more as u64;
+        if self.line.is_empty() {
+            return Ok(Piece::End);
+        }
+        if self.line.last() == Some(&b'\n') {
+            return Ok(Piece::Line(&self.line[..self.line.len() - 1]));
+        }
+        if self.line.len() <= bounds::LINE {
+            return Ok(Piece::Torn(&self.line));
+        }
+        let mut length = self.line.len() as u64;
+        self.line.clear();
+        loop {
+            let mut chunk = Vec::new();
+            let more = (&mut self.input).take(bounds::LINE as u64).read_until(b'\n', &mut chunk)?;
+            length += more as u64;
+            self.offset += more as u64;
+            if more == 0 || chunk.last() == Some(&b'\n') {
+                return Ok(Piece::TooLong(length));
+            }
+        }
+    }
+}

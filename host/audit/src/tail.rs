@@ -1,0 +1,162 @@
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::PathBuf;
+
+use crate::chain::{Hash, Head, LogId};
+use crate::entry::Parsed;
+use crate::place::Place;
+use crate::{AuditError, Decision, Layer, Record, bounds};
+
+/// How the log that is to be continued ends.
+pub(crate) enum Tail {
+    /// There is no record.
+    Empty { recovery: Option<Record> },
+    /// It ends with this record, and the chain holds from `checked_from` to there.
+    Sound { length: u64, head: Head, checked_from: u64, recovery: Option<Record> },
+}
+
+/// Looks at the end of the log; sets a torn end aside.
+pub(crate) fn read(place: &Place) -> Result<Tail, AuditError> {
+    let failed = |source| AuditError::File { step: "read", path: place.path.clone(), source };
+    let unsound = |seq, problem: String| AuditError::Unsound { path: place.path.clone(), seq, problem };
+    let length = place.file.metadata().map_err(failed)?.size();
+    if length == 0 {
+        let emptied = || recovery("the log file was there but empty; a new log begins");
+        return Ok(Tail::Empty { recovery: place.existed.then(emptied) });
+    }
+
+    let start = length.saturating_sub(bounds::TAIL_CHECKED);
+    let window = bytes(&place.file, start, length - start).map_err(failed)?;
+    // A window that begins within a line: that line is not looked at.
+    let skip = if start == 0 { 0 } else { window.iter().position(|b| *b == b'\n').map_or(0, |at| at + 1) };
+    let whole = last_record_end(&window[skip..]).map(|end| skip + end);
+    let Some(whole) = whole else {
+        // Nothing but the beginning of a first record is what a crash leaves. Anything else is not.
+        if start == 0 && !window.contains(&b'\n') {
+            let recovery = set_aside(place, 0, &window)?.detail("after", "genesis");
+            return Ok(Tail::Empty { recovery: Some(recovery) });
+        }
+        return Err(unsound(0, "no line at its end is a record".into()));
+    };
+
+    if start > 0 {
+        let first = bytes(&place.file, 0, bounds::LINE as u64).map_err(failed)?;
+        let line = first.split(|b| *b == b'\n').next().unwrap_or_default();
+        let first = Parsed::read(line).map_err(|problem| unsound(0, problem))?;
+        genesis(&first).map_err(|problem| unsound(0, problem.into()))?;
+    }
+    let (head, checked_from) =
+        chain(&window[skip..whole], start == 0).map_err(|(seq, problem)| unsound(seq, problem))?;
+    let length = start + whole as u64;
+    let torn = &window[whole..];
+    let recovery =
+        if torn.is_empty() { None } else { Some(set_aside(place, length, torn)?.detail("after", head.seq)) };
+    Ok(Tail::Sound { length, head, checked_from, recovery })
+}
+
+/// Whether a first record begins a log.
+pub(crate) fn genesis(first: &Parsed<'_>) -> Result<LogId, &'static str> {
+    let Some(crate::Value::Text(id)) = first.wire.detail.get("log") else {
+        return Err("the first record does not name its log");
+    };
+    let id = LogId::from_hex(id.as_bytes()).ok_or("the name of the log is not 32 hex digits")?;
+    if first.prev != id.genesis() {
+        return Err("the first record is not bound to the name of its log");
+    }
+    Ok(id)
+}
+
+/// Where the last line that is a record ends, newline included.
+fn last_record_end(window: &[u8]) -> Option<usize> {
+    let mut end = window.iter().rposition(|b| *b == b'\n')? + 1;
+    loop {
+        let line = &window[..end - 1];
+        let begin = line.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        if Parsed::read(&line[begin..]).is_ok() {
+            return Some(end);
+        }
+        if begin == 0 {
+            return None;
+        }
+        end = begin;
+    }
+}
+
+/// Checks whole lines; says the last and the number of the first.
+fn chain(lines: &[u8], from_genesis: bool) -> Result<(Head, u64), (u64, String)> {
+    let mut last: Option<Head> = None;
+    let mut checked_from = 0;
+    for line in lines.split_inclusive(|b| *b == b'\n') {
+        let expected = last.map_or(0, |head| head.seq + 1);
+        let parsed =
+            Parsed::read(line.strip_suffix(b"\n").unwrap_or(line)).map_err(|problem| (expected, problem))?;
+        let seq = parsed.wire.seq;
+        if !parsed.intact {
+            return Err((seq, "its hash is not the hash of its line".into()));
+        }
+        match last {
+            Some(head) if seq != head.seq + 1 => {
+                return Err((expected, format!("record {seq} stands in its place")));
+            }
+            Some(head) if parsed.prev != head.hash => {
+                return Err((seq, "it is not bound to the record before it".into()));
+            }
+            None if from_genesis => {
+                if seq != 0 {
+                    return Err((0, format!("record {seq} stands in its place")));
+                }
+                genesis(&parsed).map_err(|problem| (0, problem.to_owned()))?;
+            }
+            None => checked_from = seq,
+            Some(_) => {}
+        }
+        last = Some(Head { seq, hash: parsed.hash });
+    }
+    last.map(|head| (head, checked_from)).ok_or((0, "there is no record".into()))
+}
+
+/// Moves what stands after the last whole record into a file of its own, so that nothing that was ever in
+/// the log is destroyed.
+fn set_aside(place: &Place, length: u64, torn: &[u8]) -> Result<Record, AuditError> {
+    let (path, name, mut aside) = aside_file(place)?;
+    let failed = |source| AuditError::Aside { path: path.clone(), source };
+    aside.write_all(torn).and_then(|()| aside.sync_all()).map_err(failed)?;
+    place.sync_names().map_err(failed)?;
+    place.file.set_len(length).map_err(AuditError::Write)?;
+    Ok(recovery("the log ended in something that is not a record, as after a crash; it was set aside")
+        .resource(name)
+        .detail("bytes", torn.len())
+        .detail("sha256", Hash::of_bytes(torn).to_string()))
+}
+
+fn aside_file(place: &Place) -> Result<(PathBuf, String, File), AuditError> {
+    for number in 1..=bounds::TORN_FILES {
+        let name = format!("audit.torn-{number}");
+        let path = place.dir.join(&name);
+        match File::options().write(true).create_new(true).mode(0o600).open(&path) {
+            Ok(file) => return Ok((path, name, file)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(source) => return Err(AuditError::Aside { path, source }),
+        }
+    }
+    let source = io::Error::other("there are too many of them already");
+    Err(AuditError::Aside { path: place.dir.join("audit.torn-N"), source })
+}
+
+fn recovery(reason: &'static str) -> Record {
+    Record::new(Layer::Log, "recovery", Decision::Noted).operation("open").reason(reason)
+}
+
+fn bytes(file: &File, start: u64, length: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read_at(&mut bytes[filled..], start + filled as u64)? {
+            0 => break,
+            more => filled += more,
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
