@@ -1,1 +1,36 @@
-//! Under construction.
+//! Plugins as they lie on disk: the manifest, the component's bytes, the tools and their schemas, and
+//! what preflight says of them. Everything in here was written by somebody who is not trusted.
+//!
+//! The host parses no WebAssembly: of the component, this crate looks at the eight bytes of its preamble.
+//! Its imports, exports and types come from the confined compiler, as a [`stockade_ipc::World`].
+//!
+//! ```no_run
+//! use stockade_package::{Explain, Package};
+//!
+//! match Package::open("plugins/secret-scan", None) {
+//!     Ok(package) => println!("{} {}", package.identity.name, package.identity.version),
+//!     Err(error) => eprintln!("{}", error.problem().next_step),
+//! }
+//! ```
+#![forbid(unsafe_code)]
+
+mod derive;
+mod document;
+mod error;
+mod folder;
+mod manifest;
+mod package;
+mod permission;
+mod preflight;
+mod problem;
+mod schema;
+mod tool;
+
+pub use derive::tools_of_world;
+pub use error::{At, PackageError};
+pub use manifest::{InstanceMode, MANIFEST_FILE, Manifest};
+pub use package::{Identity, MAX_COMPONENT, Package};
+pub use permission::Permission;
+pub use preflight::{CONTRACTS, check_contract, check_imports};
+pub use problem::{Explain, Problem};
+pub use tool::{ArgumentProblem, Tool};

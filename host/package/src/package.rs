@@ -1,0 +1,129 @@
+use std::fs::File;
+use std::path::Path;
+
+use semver::Version;
+use stockade_policy::PluginType;
+
+use crate::folder::{self, Entry, Folder};
+use crate::manifest::{InstanceMode, MANIFEST_FILE, MAX_MANIFEST, Manifest};
+use crate::permission::Permission;
+use crate::tool::Tool;
+use crate::{CONTRACTS, PackageError, document};
+
+/// Largest component: 64 MiB. The largest that a stock toolchain makes is 18 MiB (a whole Python); the
+/// host holds the bytes once, and the compiler works under a memory cap of its own.
+pub const MAX_COMPONENT: u64 = 64 * 1024 * 1024;
+
+/// Which plugin it is. The name and the version are what it says of itself; records name the
+/// component's digest too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// `publisher/name`; `local/...` for a bare component.
+    pub name: String,
+    /// The plugin's version; 0.0.0 for a bare component.
+    pub version: Version,
+    /// Its type, and so its profile.
+    pub plugin_type: PluginType,
+}
+
+/// A plugin that was read, once, and looked at from outside.
+#[derive(Clone, Debug)]
+pub struct Package {
+    /// Which plugin it is.
+    pub identity: Identity,
+    /// The component's bytes.
+    pub component: Vec<u8>,
+    /// The tools that the manifest declares; empty for a bare component.
+    pub declared: Vec<Tool>,
+    /// What the manifest asks for.
+    pub permissions: Vec<Permission>,
+    /// What a call runs in.
+    pub instance: InstanceMode,
+    /// The line of `stockade:plugin` that it is built for.
+    pub contract: String,
+}
+
+impl Package {
+    /// Reads the plugin at `path`: a folder with a `plugin.toml`, or a component file, which then needs
+    /// `plugin_type`.
+    pub fn open(path: impl AsRef<Path>, plugin_type: Option<PluginType>) -> Result<Self, PackageError> {
+        let path = path.as_ref();
+        match folder::entry(path)? {
+            Entry::Folder(folder) => Self::from_folder(&folder, path, plugin_type),
+            Entry::File(file) => Self::from_file(file, path, plugin_type),
+        }
+    }
+
+    fn from_folder(
+        folder: &Folder,
+        path: &Path,
+        plugin_type: Option<PluginType>,
+    ) -> Result<Self, PackageError> {
+        let file =
+            folder.file(MANIFEST_FILE)?.ok_or_else(|| PackageError::NoManifest { path: path.to_owned() })?;
+        let bytes = folder::read(file, &path.join(MANIFEST_FILE), MAX_MANIFEST)?;
+        let manifest = Manifest::parse(document::text(&bytes)?)?;
+        if let Some(asked) = plugin_type.filter(|&asked| asked != manifest.plugin_type) {
+            return Err(PackageError::TypeConflict { manifest: manifest.plugin_type, asked });
+        }
+        let file = folder
+            .file(&manifest.component)?
+            .ok_or_else(|| PackageError::ComponentMissing { path: manifest.component.clone() })?;
+        Ok(Self {
+            component: component(file, &path.join(&manifest.component))?,
+            identity: Identity {
+                name: manifest.name,
+                version: manifest.version,
+                plugin_type: manifest.plugin_type,
+            },
+            declared: manifest.tools,
+            permissions: manifest.permissions,
+            instance: manifest.instance,
+            contract: manifest.contract,
+        })
+    }
+
+    fn from_file(file: File, path: &Path, plugin_type: Option<PluginType>) -> Result<Self, PackageError> {
+        let component = component(file, path)?;
+        Ok(Self {
+            identity: Identity {
+                name: format!("local/{}", stem(path)),
+                version: Version::new(0, 0, 0),
+                plugin_type: plugin_type.ok_or(PackageError::TypeNeeded)?,
+            },
+            component,
+            declared: Vec::new(),
+            permissions: Vec::new(),
+            instance: InstanceMode::default(),
+            contract: CONTRACTS[CONTRACTS.len() - 1].to_owned(),
+        })
+    }
+}
+
+/// A plugin name out of a file name: `Hello World.wasm` is `hello-world`.
+fn stem(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let name: String =
+        stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(64).collect();
+    match name.trim_matches('-') {
+        "" => "plugin".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+/// Reads a component and looks at its preamble, the only WebAssembly that a host ever parses:
+/// <https://github.com/WebAssembly/component-model/blob/main/design/mvp/Binary.md>
+fn component(file: File, path: &Path) -> Result<Vec<u8>, PackageError> {
+    let bytes = folder::read(file, path, MAX_COMPONENT)?;
+    let path = path.to_owned();
+    match bytes.first_chunk::<8>() {
+        Some(&[0, b'a', b's', b'm', v0, v1, l0, l1]) => {
+            match (u16::from_le_bytes([v0, v1]), u16::from_le_bytes([l0, l1])) {
+                (0xd, 1) => Ok(bytes),
+                (1, 0) => Err(PackageError::CoreModule { path }),
+                (version, layer) => Err(PackageError::WasmVersion { path, version, layer }),
+            }
+        }
+        _ => Err(PackageError::NotWasm { path }),
+    }
+}

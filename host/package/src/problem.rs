@@ -1,0 +1,32 @@
+use serde::Serialize;
+
+/// What an operator reads of an error: what happened, where, and what to do now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// Stable, kebab-case, for programs: `unknown-import`.
+    pub code: &'static str,
+    /// The file, key or argument at fault; empty where there is none. May hold hostile text.
+    pub field: String,
+    /// What happened and why, with every cause. May hold hostile text.
+    pub message: String,
+    /// What to do now.
+    pub next_step: String,
+}
+
+/// An error that an operator can act on. Every error of every host crate is one.
+pub trait Explain: std::error::Error {
+    /// The error as the operator reads it.
+    fn problem(&self) -> Problem;
+
+    /// The error and its causes in one line.
+    fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+}
