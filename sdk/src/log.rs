@@ -1,0 +1,34 @@
+//! Lines for the operator: `log::info!("scanned {n} files")`.
+//!
+//! The host shows them with the plugin's identity, escapes them, cuts them at 4 KiB and limits their
+//! rate. A plugin without the `log` grant may call these all the same; the lines are dropped.
+
+pub use crate::bindings::stockade::plugin::log::{Level, write};
+
+pub use crate::{
+    __log_debug as debug, __log_error as error, __log_info as info, __log_trace as trace, __log_warn as warn,
+};
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __log_at {
+    ($level:ident, $($format:tt)+) => {
+        $crate::log::write($crate::log::Level::$level, &::std::format!($($format)+))
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __log_trace { ($($format:tt)+) => { $crate::__log_at!(Trace, $($format)+) }; }
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __log_debug { ($($format:tt)+) => { $crate::__log_at!(Debug, $($format)+) }; }
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __log_info { ($($format:tt)+) => { $crate::__log_at!(Info, $($format)+) }; }
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __log_warn { ($($format:tt)+) => { $crate::__log_at!(Warn, $($format)+) }; }
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __log_error { ($($format:tt)+) => { $crate::__log_at!(Error, $($format)+) }; }

@@ -1,0 +1,163 @@
+//! What a stock Rust component asks of WASI 0.2 through its standard library.
+
+use std::env;
+use std::fs::{self, File};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+wit_bindgen::generate!({
+    inline: "
+        package guests:wasi-tour;
+        // No name of the C library: a plain export becomes a symbol of that name.
+        world wasi-tour {
+            record meta { size: u64, is-file: bool, is-dir: bool }
+
+            /// Seconds since 1970.
+            export wall-clock: func() -> u64;
+            /// True if it never went back in 1000 readings.
+            export monotonic-clock: func() -> bool;
+            /// Milliseconds that a sleep of 10 took.
+            export sleep-ten: func() -> u64;
+            /// Two readings that differ, but for one time in 2^64.
+            export random-pair: func() -> tuple<u64, u64>;
+            export print: func(text: string);
+            export print-error: func(text: string);
+            /// Bytes read from stdin.
+            export read-input: func() -> result<u64, string>;
+            export environment: func() -> list<tuple<string, string>>;
+            export arguments: func() -> list<string>;
+            export read-file: func(path: string) -> result<string, string>;
+            /// Sorted names.
+            export list-dir: func(path: string) -> result<list<string>, string>;
+            export file-info: func(path: string) -> result<meta, string>;
+            /// `length` bytes from `offset`; fewer at the end, none past it.
+            export read-at: func(path: string, offset: u64, length: u32) -> result<list<u8>, string>;
+            /// Bytes from the end.
+            export read-tail: func(path: string, length: u32) -> result<list<u8>, string>;
+            export read-link: func(path: string) -> result<string, string>;
+            export write-file: func(path: string, text: string) -> result<_, string>;
+            export make-dir: func(path: string) -> result<_, string>;
+            export remove-file: func(path: string) -> result<_, string>;
+            export move-file: func(old: string, new: string) -> result<_, string>;
+            /// Ends the program with this status.
+            export end-program: func(status: u8);
+        }
+    ",
+});
+
+struct Component;
+
+/// An error as `kind: text`, so that a test can tell a refusal from a missing file.
+fn told<T>(result: std::io::Result<T>) -> Result<T, String> {
+    result.map_err(|error| format!("{:?}: {error}", error.kind()))
+}
+
+impl Guest for Component {
+    fn wall_clock() -> u64 {
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    }
+
+    fn monotonic_clock() -> bool {
+        let mut last = Instant::now();
+        (0..1000).all(|_| {
+            let now = Instant::now();
+            std::mem::replace(&mut last, now) <= now
+        })
+    }
+
+    fn sleep_ten() -> u64 {
+        let began = Instant::now();
+        thread::sleep(Duration::from_millis(10));
+        u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn random_pair() -> (u64, u64) {
+        // One thread's states count up from one seed: a second thread cannot be had here.
+        (RandomState::new().hash_one(0), RandomState::new().hash_one(1))
+    }
+
+    fn print(text: String) {
+        println!("{text}");
+    }
+
+    fn print_error(text: String) {
+        eprintln!("{text}");
+    }
+
+    fn read_input() -> Result<u64, String> {
+        let mut input = Vec::new();
+        told(std::io::stdin().read_to_end(&mut input)).map(|count| count as u64)
+    }
+
+    fn environment() -> Vec<(String, String)> {
+        env::vars().collect()
+    }
+
+    fn arguments() -> Vec<String> {
+        env::args().collect()
+    }
+
+    fn read_file(path: String) -> Result<String, String> {
+        told(fs::read_to_string(path))
+    }
+
+    fn list_dir(path: String) -> Result<Vec<String>, String> {
+        let entries = told(fs::read_dir(path))?;
+        let mut names = told(
+            entries
+                .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
+                .collect::<std::io::Result<Vec<_>>>(),
+        )?;
+        names.sort();
+        Ok(names)
+    }
+
+    fn file_info(path: String) -> Result<Meta, String> {
+        let meta = told(fs::metadata(path))?;
+        Ok(Meta { size: meta.len(), is_file: meta.is_file(), is_dir: meta.is_dir() })
+    }
+
+    fn read_at(path: String, offset: u64, length: u32) -> Result<Vec<u8>, String> {
+        read_from(&path, SeekFrom::Start(offset), length)
+    }
+
+    fn read_tail(path: String, length: u32) -> Result<Vec<u8>, String> {
+        read_from(&path, SeekFrom::End(-i64::from(length)), length)
+    }
+
+    fn read_link(path: String) -> Result<String, String> {
+        told(fs::read_link(path)).map(|target| target.display().to_string())
+    }
+
+    fn write_file(path: String, text: String) -> Result<(), String> {
+        told(File::create(path).and_then(|mut file| file.write_all(text.as_bytes())))
+    }
+
+    fn make_dir(path: String) -> Result<(), String> {
+        told(fs::create_dir(path))
+    }
+
+    fn remove_file(path: String) -> Result<(), String> {
+        told(fs::remove_file(path))
+    }
+
+    fn move_file(old: String, new: String) -> Result<(), String> {
+        told(fs::rename(old, new))
+    }
+
+    fn end_program(status: u8) {
+        std::process::exit(i32::from(status));
+    }
+}
+
+fn read_from(path: &str, place: SeekFrom, length: u32) -> Result<Vec<u8>, String> {
+    let mut file = told(File::open(path))?;
+    told(file.seek(place))?;
+    let mut bytes = Vec::new();
+    told(file.take(u64::from(length)).read_to_end(&mut bytes))?;
+    Ok(bytes)
+}
+
+export!(Component);
