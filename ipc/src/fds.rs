@@ -1,9 +1,11 @@
 //! Descriptors across the socket: from the host to a worker, and once, at boot, the listener back.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
 
 use crate::bounds::FDS;
 
@@ -22,33 +24,22 @@ pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io:
 }
 
 /// Receives bytes and at most [`FDS`] descriptors, close-on-exec. A message whose descriptors do not fit
-/// is an error; none of them stays open.
+/// is an error; none of them stays open. (rustix and not nix: where the kernel says that descriptors were
+/// cut off, nix hands out none of those that it has already installed, and they would stay open for ever.)
 pub fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
-    let mut space = nix::cmsg_space!([std::os::fd::RawFd; FDS]);
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut parts = [IoSliceMut::new(bytes)];
-    let message =
-        recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
-    let truncated = message.flags.contains(MsgFlags::MSG_CTRUNC);
+    let message = recvmsg(socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)?;
     let mut fds = Vec::new();
-    if let Ok(messages) = message.cmsgs() {
-        for control in messages {
-            if let ControlMessageOwned::ScmRights(raw) = control {
-                fds.extend(raw.into_iter().map(adopt));
-            }
+    for part in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = part {
+            fds.extend(rights);
         }
     }
-    if truncated {
+    // Alignment can leave room for a descriptor more than was asked for.
+    if message.flags.contains(ReturnFlags::CTRUNC) || fds.len() > FDS {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "more descriptors than a message has"));
     }
     Ok((message.bytes, fds))
-}
-
-#[expect(
-    unsafe_code,
-    reason = "JUSTIFICATION: nix hands received descriptors out as plain numbers; nothing safe owns them"
-)]
-fn adopt(fd: std::os::fd::RawFd) -> OwnedFd {
-    // SAFETY: the kernel has just installed this descriptor for this recvmsg call, and nobody else
-    // has seen its number.
-    unsafe { OwnedFd::from_raw_fd(fd) }
 }

@@ -99,7 +99,10 @@ impl FrameBuffer {
 
     fn missing(&self) -> usize {
         match self.header() {
-            Some(Ok(header)) => (HEADER + header.len).saturating_sub(self.end - self.start),
+            // A claim over its limit gets no room, whether or not `next` has judged it yet.
+            Some(Ok(header)) if header.len <= header.kind.row().max => {
+                (HEADER + header.len).saturating_sub(self.end - self.start)
+            }
             _ => 0,
         }
     }

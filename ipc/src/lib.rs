@@ -13,7 +13,7 @@
 //! | 5 | [`PROTOCOL`] |
 //! | 6..8 | zero |
 //! | 8.. | the body, one message struct in the layout of [`codec`] |
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 pub mod bounds;
 pub mod codec;

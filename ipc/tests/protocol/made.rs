@@ -1,0 +1,197 @@
+//! Made-up messages, and sessions that stand where a message is legal.
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use stockade_ipc::phase::Sender;
+use stockade_ipc::{
+    Answer, Ask, Call, Compile, CompileFault, Compiled, Confined, Entry, Export, FileKind, FsError, Hello,
+    Import, Kind, Load, Loaded, Log, LogLevel, Outcome, Param, Phase, Phases, Refused, Rejected, Return,
+    Stat, ToHost, ToWorker, ToolError, Trap, WitType, World,
+};
+use stockade_policy::{Grant, Grants, GuestPath, PluginType, Rule, Scope, Source};
+
+/// The messages that bring a session to a phase.
+pub(crate) fn way_to(phase: Phase) -> &'static [Kind] {
+    const WAY: [Kind; 5] = [Kind::Hello, Kind::Confined, Kind::Load, Kind::Loaded, Kind::Call];
+    match phase {
+        Phase::Boot => &[],
+        Phase::Confined => &WAY[..2],
+        Phase::Loading => &WAY[..3],
+        Phase::Idle => &WAY[..4],
+        Phase::Calling => &WAY,
+        Phase::Closed => &[Kind::Hello, Kind::Confined, Kind::Load, Kind::Rejected],
+    }
+}
+
+/// A session in this phase.
+pub(crate) fn session(phase: Phase) -> Phases {
+    let mut phases = Phases::default();
+    for &kind in way_to(phase) {
+        phases.check(kind.row().sender, kind, 0).unwrap();
+        phases.advance(kind);
+    }
+    assert_eq!(phases.now(), phase);
+    phases
+}
+
+/// A session in which this message is legal, and who sends it.
+pub(crate) fn session_for(kind: Kind) -> (Sender, Phases) {
+    (kind.row().sender, session(kind.row().phases[0]))
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![".{0,40}", "[a-z/.]{0,20}"]
+}
+
+fn fault() -> impl Strategy<Value = CompileFault> {
+    prop::sample::select(vec![
+        CompileFault::NotWasm,
+        CompileFault::CoreModule,
+        CompileFault::Invalid,
+        CompileFault::TooLarge,
+        CompileFault::Import,
+        CompileFault::Artifact,
+        CompileFault::Internal,
+    ])
+}
+
+fn param() -> impl Strategy<Value = Param> {
+    (text(), any::<u16>()).prop_map(|(name, ty)| Param { name, ty })
+}
+
+fn wit_type() -> impl Strategy<Value = WitType> {
+    use WitType::*;
+    prop_oneof![
+        prop::sample::select(vec![Bool, U8, U16, U32, U64, S8, S16, S32, S64, F32, F64, Char, String]),
+        any::<u16>().prop_map(List),
+        any::<u16>().prop_map(Option),
+        vec(any::<u16>(), 0..4).prop_map(Tuple),
+        vec(param(), 0..4).prop_map(Record),
+        vec((text(), option::of(any::<u16>())), 0..4).prop_map(Variant),
+        vec(text(), 0..4).prop_map(Enum),
+        vec(text(), 0..4).prop_map(Flags),
+        (option::of(any::<u16>()), option::of(any::<u16>())).prop_map(|(ok, err)| Result(ok, err)),
+        text().prop_map(Unsupported),
+    ]
+}
+
+fn world() -> impl Strategy<Value = World> {
+    let export = (text(), vec(param(), 0..4), option::of(any::<u16>()));
+    let export = export.prop_map(|(name, params, result)| Export { name, params, result });
+    let import = text().prop_map(|name| Import { name });
+    (vec(import, 0..4), vec(export, 0..4), option::of(text()), vec(wit_type(), 0..8)).prop_map(
+        |(imports, exports, tool_interface, types)| World { imports, exports, tool_interface, types },
+    )
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    prop_oneof![
+        text().prop_map(Outcome::Value),
+        text().prop_map(|t| Outcome::Error(ToolError::UnknownTool(t))),
+        text().prop_map(|t| Outcome::Error(ToolError::InvalidArguments(t))),
+        text().prop_map(|t| Outcome::Error(ToolError::Denied(t))),
+        text().prop_map(|t| Outcome::Error(ToolError::Failed(t))),
+        (text(), text()).prop_map(|(code, message)| Outcome::Trap(Trap { code, message })),
+    ]
+}
+
+fn ask() -> impl Strategy<Value = Ask> {
+    prop_oneof![
+        text().prop_map(|path| Ask::FsOpen { path }),
+        text().prop_map(|path| Ask::FsStat { path }),
+        (text(), any::<u64>()).prop_map(|(path, after)| Ask::FsList { path, after }),
+        text().prop_map(|key| Ask::ConfigGet { key }),
+    ]
+}
+
+fn level() -> impl Strategy<Value = LogLevel> {
+    prop::sample::select(vec![
+        LogLevel::Trace,
+        LogLevel::Debug,
+        LogLevel::Info,
+        LogLevel::Warn,
+        LogLevel::Error,
+    ])
+}
+
+pub(crate) fn to_host() -> impl Strategy<Value = ToHost> {
+    prop_oneof![
+        (text(), any::<[u8; 32]>())
+            .prop_map(|(filter, filter_digest)| Hello { filter, filter_digest }.into()),
+        Just(ToHost::Confined(Confined)),
+        Just(ToHost::Loaded(Loaded)),
+        (fault(), text()).prop_map(|(fault, message)| Rejected { fault, message }.into()),
+        world().prop_map(|world| Compiled { world }.into()),
+        (any::<u64>(), outcome()).prop_map(|(call, outcome)| Return { call, outcome }.into()),
+        ask().prop_map(ToHost::Ask),
+        (level(), text()).prop_map(|(level, line)| Log { level, line }.into()),
+        (text(), text(), text(), text()).prop_map(|(operation, resource, rule, reason)| {
+            Refused { operation, resource, rule, reason }.into()
+        }),
+    ]
+}
+
+fn grants() -> impl Strategy<Value = Grants> {
+    let scope = prop_oneof![
+        Just(Scope::FsRead { root: GuestPath::parse("/src").unwrap() }),
+        Just(Scope::Log),
+        text().prop_map(|key| Scope::Config { key }),
+        text().prop_map(|host| Scope::Http { host }),
+    ];
+    let source = prop_oneof![
+        Just(Source::CommandLine),
+        Just(Source::Embedder),
+        any::<u32>().prop_map(|version| Source::Profile { plugin_type: PluginType::Agent, version }),
+    ];
+    let grant =
+        (scope, text(), source).prop_map(|(scope, id, source)| Grant { scope, rule: Rule { id, source } });
+    vec(grant, 0..5).prop_map(|list| list.into_iter().collect())
+}
+
+fn kind() -> impl Strategy<Value = FileKind> {
+    prop::sample::select(vec![FileKind::File, FileKind::Directory, FileKind::Symlink, FileKind::Other])
+}
+
+fn stat() -> impl Strategy<Value = Stat> {
+    let times = (any::<(i64, u32)>(), any::<(i64, u32)>(), any::<(i64, u32)>());
+    (kind(), any::<u64>(), any::<u64>(), times, any::<(u64, u64)>()).prop_map(
+        |(kind, size, links, (accessed, modified, changed), identity)| Stat {
+            kind,
+            size,
+            links,
+            accessed,
+            modified,
+            changed,
+            identity,
+        },
+    )
+}
+
+fn answer() -> impl Strategy<Value = Answer> {
+    let errors = vec![FsError::NotFound, FsError::NotDirectory, FsError::NameTooLong, FsError::Io];
+    let entry = (text(), kind()).prop_map(|(name, kind)| Entry { name, kind });
+    prop_oneof![
+        Just(Answer::Denied),
+        prop::sample::select(errors).prop_map(Answer::FsFailed),
+        stat().prop_map(Answer::FsOpened),
+        stat().prop_map(Answer::FsStat),
+        (vec(entry, 0..6), option::of(any::<u64>()))
+            .prop_map(|(entries, next)| Answer::FsEntries { entries, next }),
+        option::of(text()).prop_map(Answer::Config),
+    ]
+}
+
+pub(crate) fn to_worker() -> impl Strategy<Value = ToWorker> {
+    prop_oneof![
+        (grants(), option::of(text()), any::<bool>(), any::<u64>()).prop_map(
+            |(grants, tool_interface, reuse_instance, memory_bytes)| {
+                Load { grants, tool_interface, reuse_instance, memory_bytes }.into()
+            }
+        ),
+        any::<u64>().prop_map(|component_len| Compile { component_len }.into()),
+        (any::<u64>(), text(), text())
+            .prop_map(|(call, tool, arguments)| Call { call, tool, arguments }.into()),
+        answer().prop_map(ToWorker::Answer),
+    ]
+}
