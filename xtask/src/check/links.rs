@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_missing_file_and_a_missing_heading_are_faults() {
-        let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+        let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
         assert_eq!(broken(&document, "# Two words!\n", "#two-words"), None);
         assert!(broken(&document, "# Two words\n", "#three").is_some());
         assert!(broken(&document, "", "no-such-file.md").is_some());

@@ -105,12 +105,17 @@ fn tree(to: &Path, step: &mut Step) -> Result<()> {
         fs::create_dir_all(to.parent().context("a file without a folder")?)?;
         copy(&from, &to)?;
     }
+    // The built parts are git's to ignore.
     for entry in fs::read_dir(root.join("examples"))? {
-        let example = entry?;
-        let built = example.path().join("plugin.wasm");
-        if built.exists() {
-            step.detail(&example.file_name().to_string_lossy());
-            copy(&built, &to.join("examples").join(example.file_name()).join("plugin.wasm"))?;
+        let example = entry?.path();
+        let files = if example.is_dir() { fs::read_dir(&example)?.collect() } else { Vec::new() };
+        for file in files {
+            let file = file?.path();
+            if file.extension().is_some_and(|extension| extension == "wasm") {
+                let to = to.join(file.strip_prefix(root)?);
+                fs::create_dir_all(to.parent().context("a file without a folder")?)?;
+                copy(&file, &to)?;
+            }
         }
     }
     Ok(())
