@@ -53,7 +53,7 @@ pub(super) fn stage(stage: &Stage, tests: &[Executable]) -> Result<Copied> {
         folder: folder.clone(),
     };
     fs::create_dir(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    tree(&copied.stage.tree, &mut step)?;
+    tree(&copied.stage.tree)?;
     copy(&stage.dist, &copied.stage.dist)?;
     if stage.guests.exists() {
         copy(&stage.guests, &copied.stage.guests)?;
@@ -82,7 +82,7 @@ pub(super) fn stage(stage: &Stage, tests: &[Executable]) -> Result<Copied> {
 }
 
 /// Every file of the repository that git knows or would add, and the built parts of the examples.
-fn tree(to: &Path, step: &mut Step) -> Result<()> {
+fn tree(to: &Path) -> Result<()> {
     let root = workspace::root();
     let listed = Command::new("git")
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
