@@ -1,1 +1,170 @@
-//! System tests of Stockade; each file of `tests/` is one room of the suite.
+//! System tests of Stockade, and what they share. Everything real: the programs that a user gets, real
+//! components, a real kernel's refusals. `cargo xtask test` says where things are.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use stockade_audit::{Decision, Entry, Layer, Reader, verify};
+use stockade_host::{CallOptions, GrantRequest, Host, LoadRequest, Namespaces, Outcome, Plugin};
+use stockade_package::Package;
+use stockade_policy::{GuestPath, PluginType};
+use tempfile::TempDir;
+
+fn folder(variable: &str) -> PathBuf {
+    let value: OsString = std::env::var_os(variable)
+        .unwrap_or_else(|| panic!("{variable} is not set: run the system tests with `cargo xtask test`"));
+    value.into()
+}
+
+/// Where `stockade`, `stockade-worker`, `stockade-compiler` and `stockade-probe` are.
+pub fn dist() -> PathBuf {
+    folder("STOCKADE_DIST")
+}
+
+/// A component that was built for the tests.
+pub fn guest(name: &str) -> PathBuf {
+    folder("STOCKADE_GUESTS").join(name)
+}
+
+/// An example plugin's folder.
+pub fn example(name: &str) -> PathBuf {
+    folder("STOCKADE_EXAMPLES").join(name)
+}
+
+/// Says that a test was left out, so that it is counted.
+pub fn skipped(test: &str, why: &str) {
+    println!("SKIPPED: {test}: {why}");
+}
+
+/// A host with a state folder of its own.
+#[derive(Debug)]
+pub struct Bench {
+    /// The host.
+    pub host: Host,
+    /// Everything it writes lies here.
+    pub state: TempDir,
+}
+
+impl Bench {
+    /// A host as a user gets it.
+    pub fn new() -> Bench {
+        Bench::with(&dist(), Namespaces::default())
+    }
+
+    /// A host whose workers are the probe: sealed by the same code, running native code.
+    pub fn with_probe(namespaces: Namespaces) -> Bench {
+        let programs = tempfile::tempdir().expect("a temporary folder");
+        for (program, name) in
+            [("stockade-probe", "stockade-worker"), ("stockade-compiler", "stockade-compiler")]
+        {
+            fs::copy(dist().join(program), programs.path().join(name)).expect("the program is there");
+        }
+        Bench::with(programs.path(), namespaces)
+    }
+
+    /// A host with other programs or namespaces.
+    pub fn with(programs: &Path, namespaces: Namespaces) -> Bench {
+        let state = tempfile::tempdir().expect("a temporary folder");
+        let host = Host::builder()
+            .state_dir(state.path().join("state"))
+            .programs_dir(programs)
+            .namespaces(namespaces)
+            .build()
+            .expect("this machine can confine plugins");
+        Bench { host, state }
+    }
+
+    /// Loads the probe under a plugin type, with trees that it may read.
+    pub fn probe(&self, plugin_type: PluginType, trees: &[(&Path, &str)]) -> Plugin {
+        let folder = self.state.path().join("probe");
+        fs::create_dir_all(&folder).expect("the state folder is writable");
+        fs::copy(example("text-stats").join("text_stats.wasm"), folder.join("probe.wasm"))
+            .expect("the example is built");
+        fs::write(folder.join("plugin.toml"), probe_manifest(plugin_type)).expect("writable");
+        let mut request = LoadRequest::new(Package::open(&folder, None).expect("the manifest is sound"));
+        for (directory, root) in trees {
+            let root = GuestPath::parse(root).expect("a guest path");
+            request = request.grant(GrantRequest::read_tree(*directory, root));
+        }
+        self.host.load_blocking(request).expect("the probe loads")
+    }
+
+    /// Loads a bare component file.
+    pub fn component(&self, path: &Path, plugin_type: PluginType) -> Plugin {
+        let package = Package::open(path, Some(plugin_type)).expect("a component");
+        self.host.load_blocking(LoadRequest::new(package)).expect("the component loads")
+    }
+
+    /// All records so far; the chain is verified first.
+    pub fn records(&self) -> Vec<Entry> {
+        let log = self.state.path().join("state").join("audit");
+        let report = verify(&log, None).expect("the log can be read");
+        assert!(report.is_sound(), "the log does not verify: {report:?}");
+        Reader::open(&log).expect("the log is there").map(|entry| entry.expect("a record")).collect()
+    }
+
+    /// The records of one layer, operation and decision.
+    pub fn found(&self, layer: Layer, operation: &str, decision: Decision) -> Vec<Entry> {
+        self.records()
+            .into_iter()
+            .filter(|entry| {
+                let record = &entry.record;
+                record.layer == layer && record.operation == operation && record.decision == decision
+            })
+            .collect()
+    }
+}
+
+impl Default for Bench {
+    fn default() -> Self {
+        Bench::new()
+    }
+}
+
+/// Calls a tool with the defaults.
+pub fn call(plugin: &Plugin, tool: &str, arguments: serde_json::Value) -> Outcome {
+    plugin.call_blocking(tool, &arguments.to_string(), CallOptions::default())
+}
+
+/// The value of an outcome that must be a success.
+pub fn value(outcome: &Outcome) -> serde_json::Value {
+    let text = outcome.value.as_deref().unwrap_or_else(|| panic!("not a success: {outcome:?}"));
+    serde_json::from_str(text).expect("a JSON text")
+}
+
+/// The code of an outcome that must not be a success.
+pub fn code(outcome: &Outcome) -> &'static str {
+    outcome.reason.as_ref().unwrap_or_else(|| panic!("a success: {outcome:?}")).code
+}
+
+const PROBE_TOOLS: [&str; 15] = [
+    "echo",
+    "environment",
+    "files_received",
+    "descriptors",
+    "syscall",
+    "crash",
+    "int80",
+    "exit",
+    "spin",
+    "allocate",
+    "bytes",
+    "flood",
+    "claim",
+    "ask",
+    "wrong_call_number",
+];
+
+fn probe_manifest(plugin_type: PluginType) -> String {
+    let mut manifest = format!(
+        "manifest = 1\nname = \"stockade/probe\"\nversion = \"0.1.0\"\ntype = \"{plugin_type}\"\n\
+         contract = \"0.1\"\ndescription = \"Misbehaves.\"\ncomponent = \"probe.wasm\"\n"
+    );
+    for tool in PROBE_TOOLS {
+        manifest.push_str(&format!(
+            "\n[[tools]]\nname = \"{tool}\"\ndescription = \"Tries {tool}.\"\ninput = '{{}}'\n"
+        ));
+    }
+    manifest
+}

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -88,7 +89,8 @@ impl LoadingCalls {
     /// Receiving the artifact, opening it through its descriptor, and making its code executable.
     pub(crate) const WORKER: LoadingCalls = LoadingCalls { recvmsg: 1, openat: 1, statx: 1, exec_mapping: 1 };
     /// Receiving the component and the file for the artifact.
-    pub(crate) const COMPILER: LoadingCalls = LoadingCalls { recvmsg: 1, openat: 0, statx: 0, exec_mapping: 0 };
+    pub(crate) const COMPILER: LoadingCalls =
+        LoadingCalls { recvmsg: 1, openat: 0, statx: 0, exec_mapping: 0 };
 
     /// Whether one more such call may happen. Looks at the number and at register arguments alone;
     /// which file an openat names is Landlock's to judge, and it refuses every path there is.
@@ -111,7 +113,7 @@ impl LoadingCalls {
 /// A started process, not yet proved.
 #[derive(Debug)]
 pub(crate) struct Booting {
-    process: Process,
+    process: Arc<Process>,
     connection: Connection,
     uid: u32,
 }
@@ -119,7 +121,7 @@ pub(crate) struct Booting {
 /// A process that the kernel vouches for.
 #[derive(Debug)]
 pub(crate) struct Attested {
-    process: Process,
+    process: Arc<Process>,
     connection: Connection,
     listener: Listener,
     pub(crate) evidence: BTreeMap<&'static str, String>,
@@ -128,7 +130,7 @@ pub(crate) struct Attested {
 /// A process that has its work.
 #[derive(Debug)]
 pub(crate) struct Loaded {
-    pub(crate) process: Process,
+    pub(crate) process: Arc<Process>,
     pub(crate) connection: Connection,
     pub(crate) listener: Listener,
     /// `Loaded`, `Compiled` or `Rejected`.
@@ -184,18 +186,19 @@ fn wait(
 impl Booting {
     pub(crate) fn new(started: Started) -> Booting {
         Booting {
-            process: Process::new(started.pid, started.pidfd),
+            process: Arc::new(Process::new(started.pid, started.pidfd)),
             connection: Connection::new(started.socket),
             uid: started.uid,
         }
     }
 
+    /// The process, for whoever has to say how it ended.
+    pub(crate) fn process(&self) -> Arc<Process> {
+        Arc::clone(&self.process)
+    }
+
     /// Proves the confinement: the filter's listener, the four canaries, the kernel's own account.
-    pub(crate) fn attest(
-        mut self,
-        filter: &str,
-        namespaces: Namespaces,
-    ) -> Result<Attested, BootError> {
+    pub(crate) fn attest(mut self, filter: &str, namespaces: Namespaces) -> Result<Attested, BootError> {
         let until = Instant::now() + SEAL_TIME;
         let (hello, listener) = self.hello(until)?;
         if hello.filter != filter {
@@ -231,9 +234,7 @@ impl Booting {
         for (name, number) in CANARIES {
             let error = |got: String| BootError::Canary { expected: name, got };
             match wait(&self.process, &self.connection, Some(listener), until, SEAL_TIME)? {
-                Event::Tried(tried)
-                    if i64::from(tried.call) == number && tried.pid == self.process.pid() =>
-                {
+                Event::Tried(tried) if i64::from(tried.call) == number && tried.pid == self.process.pid() => {
                     listener.refuse(&tried).map_err(|e| BootError::Os("answering", e.into()))?;
                 }
                 Event::Tried(other) => return Err(error(other.name())),
@@ -300,10 +301,7 @@ impl Connection {
 
 /// The value of a line of a status file; empty where the kernel has no such line.
 fn field<'a>(status: &'a str, name: &str) -> &'a str {
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-        .map_or("", str::trim)
+    status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map_or("", str::trim)
 }
 
 impl Attested {
@@ -359,37 +357,5 @@ mod tests {
         assert_eq!(field(status, "Seccomp"), "2");
         assert_eq!(field(status, "Seccomp_filters"), "3");
         assert_eq!(field(status, "Threads"), "");
-    }
-}
-#[cfg(test)]
-mod trial {
-    use super::*;
-    use crate::launch::*;
-    use crate::memfd::*;
-    #[test]
-    fn trial() {
-        let mut f = std::fs::File::open("/tmp/target-lead/x86_64-unknown-linux-gnu/worker/stockade-probe").unwrap();
-        let program = SealedFile::copy("stockade-probe", Use::Program, &mut f, 1 << 30).unwrap();
-        for ns in [Namespaces::Off, Namespaces::Cheap, Namespaces::All] {
-            let l = Launcher::new(ns).unwrap();
-            let limits = ResourceLimits { data_bytes: 64 << 20, file_bytes: 0, cpu_seconds: 100, open_files: 16 };
-            let spec = Spec { program: &program, name: "stockade-worker", filter: "node", limits };
-            let mut times = vec![];
-            for i in 0..200 {
-                let t = Instant::now();
-                let started = l.start(&spec).unwrap();
-                let t1 = t.elapsed();
-                let a = Booting::new(started).attest("node", ns).unwrap();
-                let t2 = t.elapsed();
-                if i == 0 { eprintln!("{:?}", a.evidence); }
-                let art = SealedFile::of("artifact", Use::Data, b"hello").unwrap();
-                let loaded = a.load(&stockade_ipc::Load{grants: Default::default(), tool_interface: None, reuse_instance: false, memory_bytes: 0}.into(), &[art.as_fd()], LoadingCalls::WORKER, Duration::from_secs(1), &mut |_| ()).unwrap();
-                let t3 = t.elapsed();
-                assert!(matches!(loaded.answer, ToHost::Loaded(_)));
-                times.push((t3, t1, t2));
-            }
-            times.sort();
-            eprintln!("{ns:?} {:?} {:?}", times[100], times[198]);
-        }
     }
 }

@@ -1,6 +1,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use interprocess::os::unix::uds_local_socket::Stream;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
 use stockade_ipc::phase::Sender;
@@ -12,7 +13,7 @@ use stockade_ipc::{Fault, FrameBuffer, Phase, Phases, ToHost, ToWorker, fds};
 /// thread and an async task, each with the fewest system calls.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    socket: OwnedFd,
+    socket: Stream,
     phases: Phases,
     incoming: FrameBuffer,
     outgoing: Vec<u8>,
@@ -36,7 +37,7 @@ const SO_PASSRIGHTS: libc::c_int = 83;
 impl Connection {
     pub(crate) fn new(socket: OwnedFd) -> Connection {
         Connection {
-            socket,
+            socket: socket.into(),
             phases: Phases::default(),
             incoming: FrameBuffer::default(),
             outgoing: Vec::new(),
@@ -63,7 +64,7 @@ impl Connection {
         // SAFETY: the option takes an int and the kernel only reads it.
         let result = unsafe {
             libc::setsockopt(
-                self.socket.as_raw_fd(),
+                self.as_raw_fd(),
                 libc::SOL_SOCKET,
                 SO_PASSRIGHTS,
                 (&raw const off).cast(),
@@ -77,7 +78,7 @@ impl Connection {
     pub(crate) fn read_more(&mut self, wait: bool) -> io::Result<Progress> {
         let flags = if wait { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT };
         loop {
-            match recv(self.socket.as_raw_fd(), self.incoming.space(), flags) {
+            match recv(self.as_raw_fd(), self.incoming.space(), flags) {
                 Ok(0) | Err(Errno::ECONNRESET) => return Ok(Progress::End),
                 Ok(count) => {
                     self.incoming.filled(count);
@@ -122,7 +123,7 @@ impl Connection {
         let mut flags = MsgFlags::MSG_NOSIGNAL;
         flags.set(MsgFlags::MSG_DONTWAIT, !wait);
         while self.sent < self.outgoing.len() {
-            match nix::sys::socket::send(self.socket.as_raw_fd(), &self.outgoing[self.sent..], flags) {
+            match nix::sys::socket::send(self.as_raw_fd(), &self.outgoing[self.sent..], flags) {
                 Ok(count) => self.sent += count,
                 Err(Errno::EAGAIN) => return Ok(false),
                 Err(Errno::EINTR) => {}
@@ -164,6 +165,6 @@ impl AsFd for Connection {
 
 impl AsRawFd for Connection {
     fn as_raw_fd(&self) -> std::os::fd::RawFd {
-        self.socket.as_raw_fd()
+        self.socket.as_fd().as_raw_fd()
     }
 }

@@ -47,12 +47,7 @@ pub(crate) fn empty(name: &str, purpose: Use) -> io::Result<File> {
 
 impl SealedFile {
     /// Copies `source` to its end, refusing more than `max` bytes.
-    pub(crate) fn copy(
-        name: &str,
-        purpose: Use,
-        source: &mut dyn Read,
-        max: u64,
-    ) -> io::Result<SealedFile> {
+    pub(crate) fn copy(name: &str, purpose: Use, source: &mut dyn Read, max: u64) -> io::Result<SealedFile> {
         let mut file = empty(name, purpose)?;
         let copied = io::copy(&mut source.take(max + 1), &mut file)?;
         if copied > max {
@@ -71,10 +66,8 @@ impl SealedFile {
     /// Seals what was written to `file` and opens it anew, read-only. A mapping that could still write
     /// makes sealing fail, so afterwards there is none.
     pub(crate) fn seal(mut file: File) -> io::Result<SealedFile> {
-        let seals = SealFlag::F_SEAL_SEAL
-            | SealFlag::F_SEAL_SHRINK
-            | SealFlag::F_SEAL_GROW
-            | SealFlag::F_SEAL_WRITE;
+        let seals =
+            SealFlag::F_SEAL_SEAL | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_WRITE;
         fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
         file.rewind()?;
         let mut hash = Sha256::new();

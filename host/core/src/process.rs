@@ -1,4 +1,5 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::reap::{Ended, kill, reap};
 
@@ -7,12 +8,12 @@ use crate::reap::{Ended, kill, reap};
 pub(crate) struct Process {
     pid: i32,
     pidfd: OwnedFd,
-    reaped: bool,
+    reaped: AtomicBool,
 }
 
 impl Process {
     pub(crate) fn new(pid: i32, pidfd: OwnedFd) -> Process {
-        Process { pid, pidfd, reaped: false }
+        Process { pid, pidfd, reaped: AtomicBool::new(false) }
     }
 
     /// Its number, as the kernel counts from here. For reading and showing; never for signals.
@@ -20,29 +21,23 @@ impl Process {
         self.pid.unsigned_abs()
     }
 
-    /// Ends it and waits for the end, which a killed process cannot put off.
-    pub(crate) fn end(mut self) -> Ended {
-        kill(&self.pidfd);
-        self.reaped = true;
-        reap(&self.pidfd)
-    }
-
-    /// Takes note of an end that came by itself.
-    pub(crate) fn reap(&mut self) -> Ended {
-        self.reaped = true;
-        reap(&self.pidfd)
-    }
-
+    /// Ends it; the end itself is for [`reap`](Self::reap) to see.
     pub(crate) fn kill(&self) {
         kill(&self.pidfd);
+    }
+
+    /// Waits for its end and takes it out of the process table.
+    pub(crate) fn reap(&self) -> Ended {
+        self.reaped.store(true, Ordering::Relaxed);
+        reap(&self.pidfd)
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if !self.reaped {
-            kill(&self.pidfd);
-            reap(&self.pidfd);
+        if !*self.reaped.get_mut() {
+            self.kill();
+            self.reap();
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::os::fd::RawFd;
 
 use serde_json::{Value, json};
-use stockade_ipc::{Ask, Answer, Call, Loaded, Log, LogLevel, Outcome, Refused, Return, ToHost, ToWorker};
+use stockade_ipc::{Answer, Ask, Call, Loaded, Log, LogLevel, Outcome, Refused, Return, ToHost, ToWorker};
 use stockade_seal::{Bare, Channel, SealError};
 
 fn main() -> Result<(), SealError> {
@@ -75,8 +75,13 @@ fn attempt(
             json!(total)
         }
         "bytes" => {
-            let bytes: Vec<u8> =
-                arguments["bytes"].as_array().into_iter().flatten().filter_map(Value::as_u64).map(|b| b as u8).collect();
+            let bytes: Vec<u8> = arguments["bytes"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_u64)
+                .map(|b| b as u8)
+                .collect();
             write_raw(&bytes);
             Value::Null
         }

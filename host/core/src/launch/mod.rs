@@ -157,7 +157,8 @@ impl Launcher {
         std::thread::Builder::new()
             .name("stockade-launch".to_owned())
             .spawn(move || {
-                let mut thread = LauncherThread { ruleset, null, namespaces, started: 0, stack: Stack::new() };
+                let mut thread =
+                    LauncherThread { ruleset, null, namespaces, started: 0, stack: Stack::new() };
                 for order in inbox {
                     let result = thread.start(&order);
                     // Who asked may have given up; then the process dies with its socket.
@@ -174,9 +175,8 @@ impl Launcher {
 
     /// Starts a program; returns once it executes.
     pub(crate) fn start(&self, spec: &Spec<'_>) -> Result<Started, LaunchError> {
-        let (ours, theirs) =
-            socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)
-                .map_err(LaunchError::Socket)?;
+        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)
+            .map_err(LaunchError::Socket)?;
         let (reply, answer) = mpsc::sync_channel(1);
         let words = [spec.name, spec.filter];
         let argv = words.map(|word| CString::new(word).expect("names of ours have no NUL")).into();
@@ -223,10 +223,7 @@ impl LauncherThread {
         let (runs_as, identity) = match self.namespaces {
             _ if root => (worker_uid, Identity::Switch { uid: worker_uid, gid: worker_uid }),
             Namespaces::Off => (uid, Identity::Same),
-            _ => (
-                uid,
-                Identity::Mapped { uid_map: maps.0.as_bytes(), gid_map: maps.1.as_bytes() },
-            ),
+            _ => (uid, Identity::Mapped { uid_map: maps.0.as_bytes(), gid_map: maps.1.as_bytes() }),
         };
         let mut plan = Plan {
             program: order.program,
@@ -254,10 +251,7 @@ impl LauncherThread {
 /// Runs [`child::run`] in a new process that shares this one's memory until it executes, while this
 /// thread waits: no page table is copied, however large the host is. The child sends no signal when it
 /// ends, so an embedding program that waits for its own children never meets ours.
-#[expect(
-    unsafe_code,
-    reason = "JUSTIFICATION: no wrapper clones with namespaces, a pidfd and shared memory"
-)]
+#[expect(unsafe_code, reason = "JUSTIFICATION: no wrapper clones with namespaces, a pidfd and shared memory")]
 fn clone_vfork(stack: &mut Stack, namespaces: c_int, plan: &mut Plan<'_>) -> nix::Result<(i32, OwnedFd)> {
     let mut pidfd: c_int = -1;
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | namespaces;
@@ -266,9 +260,8 @@ fn clone_vfork(stack: &mut Stack, namespaces: c_int, plan: &mut Plan<'_>) -> nix
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut mask))?;
     // SAFETY: the stack is ours alone and large enough; the child only makes system calls and writes to
     // `plan`; CLONE_VFORK keeps this frame alive until it has executed or exited.
-    let pid = unsafe {
-        libc::clone(child::run, stack.top(), flags, ptr::from_mut(plan).cast(), &raw mut pidfd)
-    };
+    let pid =
+        unsafe { libc::clone(child::run, stack.top(), flags, ptr::from_mut(plan).cast(), &raw mut pidfd) };
     let pid = Errno::result(pid);
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&mask), None)?;
     // SAFETY: clone has succeeded, so the kernel has just made this descriptor for us.

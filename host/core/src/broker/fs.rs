@@ -1,0 +1,187 @@
+//! `fs`: names are the host's business. It opens below a tree that it holds open, following no link and
+//! crossing no mount, and hands the worker a descriptor that can only read.
+
+use std::hash::BuildHasher;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, SeekFrom, StatxFlags, open, openat2, seek, statx,
+};
+use rustix::io::Errno;
+use stockade_ipc::bounds::ENTRIES;
+use stockade_ipc::{Answer, Entry, FileKind, FsError, Stat};
+use stockade_policy::GuestPath;
+
+use super::{Broker, Reply, denied};
+use crate::trail::{Trail, Unrecorded};
+
+/// A directory tree that a plugin may read.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    root: GuestPath,
+    directory: OwnedFd,
+}
+
+/// No way out of the tree, by name, link or mount (Linux 5.6, `openat2(2)`).
+const INSIDE: ResolveFlags = ResolveFlags::BENEATH
+    .union(ResolveFlags::NO_MAGICLINKS)
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::NO_XDEV);
+
+impl Tree {
+    pub(super) fn open(root: GuestPath, directory: &Path) -> io::Result<Tree> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Tree { root, directory: open(directory, flags, Mode::empty())? })
+    }
+
+    fn resolve(&self, below: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        let name = if below.is_empty() { "." } else { below };
+        openat2(&self.directory, name, flags | OFlags::CLOEXEC, Mode::empty(), INSIDE)
+    }
+}
+
+impl Broker {
+    /// The tree whose root is nearest above the path, and the rest of the path.
+    fn tree<'p>(&self, path: &'p GuestPath) -> Option<(&Tree, &'p str)> {
+        self.trees
+            .iter()
+            .filter_map(|tree| Some((tree, path.below(&tree.root)?)))
+            .min_by_key(|(_, below)| below.len())
+    }
+
+    fn resolve(
+        &self,
+        path: &GuestPath,
+        flags: OFlags,
+        trail: &Trail,
+    ) -> Result<Result<OwnedFd, Reply>, Unrecorded> {
+        // Granted, but no directory stands there: the plugin sees an empty place.
+        let Some((tree, below)) = self.tree(path) else {
+            return Ok(Err((Answer::FsFailed(FsError::NotFound), None)));
+        };
+        let failed = |error| Ok(Err((Answer::FsFailed(error), None)));
+        match tree.resolve(below, flags) {
+            Ok(fd) => Ok(Ok(fd)),
+            Err(Errno::NOENT) => failed(FsError::NotFound),
+            Err(Errno::NOTDIR) => failed(FsError::NotDirectory),
+            Err(Errno::NAMETOOLONG) => failed(FsError::NameTooLong),
+            Err(error @ (Errno::LOOP | Errno::XDEV | Errno::ACCESS | Errno::PERM)) => {
+                let why = match error {
+                    Errno::LOOP => "a symbolic link is on the way",
+                    Errno::XDEV => "the way leaves the tree or its file system",
+                    _ => "the host itself may not open it",
+                };
+                trail.unreachable_path(path, why)?;
+                Ok(Err((Answer::Denied, None)))
+            }
+            Err(_) => failed(FsError::Io),
+        }
+    }
+
+    pub(super) fn open(&self, path: &GuestPath, trail: &Trail) -> Result<Reply, Unrecorded> {
+        // O_PATH first: opening a FIFO waits and opening a device acts, looking at either does not.
+        let found = match self.resolve(path, OFlags::PATH, trail)? {
+            Ok(found) => found,
+            Err(reply) => return Ok(reply),
+        };
+        let stat = match self.describe(&found) {
+            Ok(stat) => stat,
+            Err(_) => return Ok((Answer::FsFailed(FsError::Io), None)),
+        };
+        match stat.kind {
+            FileKind::Directory => Ok((Answer::FsOpened(stat), None)),
+            FileKind::File => {
+                // The very file that was looked at, through our own descriptor of it.
+                let this = format!("/proc/self/fd/{}", found.as_raw_fd());
+                let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+                match open(this, flags, Mode::empty()) {
+                    Ok(file) => Ok((Answer::FsOpened(stat), Some(file))),
+                    Err(Errno::ACCESS | Errno::PERM) => {
+                        trail.unreachable_path(path, "the host itself may not read it")?;
+                        denied()
+                    }
+                    Err(_) => Ok((Answer::FsFailed(FsError::Io), None)),
+                }
+            }
+            FileKind::Symlink | FileKind::Other => {
+                trail.unreachable_path(path, "it is neither a file nor a directory")?;
+                denied()
+            }
+        }
+    }
+
+    pub(super) fn stat(&self, path: &GuestPath, trail: &Trail) -> Result<Reply, Unrecorded> {
+        Ok(match self.resolve(path, OFlags::PATH | OFlags::NOFOLLOW, trail)? {
+            Ok(found) => match self.describe(&found) {
+                Ok(stat) => (Answer::FsStat(stat), None),
+                Err(_) => (Answer::FsFailed(FsError::Io), None),
+            },
+            Err(reply) => reply,
+        })
+    }
+
+    pub(super) fn list(&self, path: &GuestPath, after: u64, trail: &Trail) -> Result<Reply, Unrecorded> {
+        let directory = match self.resolve(path, OFlags::RDONLY | OFlags::DIRECTORY, trail)? {
+            Ok(directory) => directory,
+            Err(reply) => return Ok(reply),
+        };
+        Ok(match entries(&directory, after) {
+            Ok((entries, next)) => (Answer::FsEntries { entries, next }, None),
+            Err(_) => (Answer::FsFailed(FsError::Io), None),
+        })
+    }
+
+    fn describe(&self, file: &impl AsFd) -> rustix::io::Result<Stat> {
+        let found = statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?;
+        let time = |t: rustix::fs::StatxTimestamp| (t.tv_sec, t.tv_nsec);
+        let device = (found.stx_dev_major, found.stx_dev_minor);
+        Ok(Stat {
+            kind: kind(FileType::from_raw_mode(found.stx_mode.into())),
+            size: found.stx_size,
+            links: found.stx_nlink.into(),
+            accessed: time(found.stx_atime),
+            modified: time(found.stx_mtime),
+            changed: time(found.stx_ctime),
+            identity: (
+                self.identity.hash_one((0_u8, device, found.stx_ino)),
+                self.identity.hash_one((1_u8, device, found.stx_ino)),
+            ),
+        })
+    }
+}
+
+fn kind(of: FileType) -> FileKind {
+    match of {
+        FileType::RegularFile => FileKind::File,
+        FileType::Directory => FileKind::Directory,
+        FileType::Symlink => FileKind::Symlink,
+        _ => FileKind::Other,
+    }
+}
+
+/// Up to [`ENTRIES`] entries from a position on, and the position behind them.
+fn entries(directory: &OwnedFd, after: u64) -> rustix::io::Result<(Vec<Entry>, Option<u64>)> {
+    if after != 0 {
+        seek(directory, SeekFrom::Start(after))?;
+    }
+    let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
+    let mut listing = RawDir::new(directory, &mut buffer);
+    let mut entries = Vec::new();
+    while let Some(entry) = listing.next() {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        // A name that is not UTF-8 cannot be said in WIT.
+        if let Ok(name) = std::str::from_utf8(name)
+            && !matches!(name, "." | "..")
+        {
+            entries.push(Entry { name: name.to_owned(), kind: kind(entry.file_type()) });
+        }
+        if entries.len() == ENTRIES {
+            return Ok((entries, Some(entry.next_entry_cookie())));
+        }
+    }
+    Ok((entries, None))
+}

@@ -1,0 +1,87 @@
+//! The whole of what a worker can have the host do: one arm for each [`Ask`]. Every arm decides first,
+//! by the same [`decide`] as the worker and over the host's own copy of the grants, and leaves a record
+//! of each refusal before it answers.
+
+mod config;
+mod fs;
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use stockade_ipc::{Answer, Ask};
+use stockade_policy::{Decision, Grants, GuestPath, decide};
+
+use crate::trail::{Trail, Unrecorded};
+pub(crate) use fs::Tree;
+
+/// Does for one worker what only the host can.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    grants: Grants,
+    trees: Vec<Tree>,
+    config: BTreeMap<String, String>,
+    identity: std::hash::RandomState,
+}
+
+/// An answer and the descriptor that goes with it.
+type Reply = (Answer, Option<OwnedFd>);
+
+impl Broker {
+    pub(crate) fn new(grants: Grants, trees: Vec<Tree>, config: BTreeMap<String, String>) -> Broker {
+        Broker { grants, trees, config, identity: std::hash::RandomState::new() }
+    }
+
+    /// Decides, then does.
+    pub(crate) fn answer(&self, ask: &Ask, trail: &Trail) -> Result<Reply, Unrecorded> {
+        match ask {
+            Ask::FsOpen { path } => self.at(path, trail, |path| self.open(path, trail)),
+            Ask::FsStat { path } => self.at(path, trail, |path| self.stat(path, trail)),
+            Ask::FsList { path, after } => self.at(path, trail, |path| self.list(path, *after, trail)),
+            Ask::ConfigGet { key } => {
+                let ask = stockade_policy::Ask::Config { key };
+                self.allowed(&ask, trail)?.map_or(denied(), |()| Ok(self.config(key)))
+            }
+        }
+    }
+
+    /// Parses and decides a path that a worker named.
+    fn at(
+        &self,
+        path: &str,
+        trail: &Trail,
+        act: impl FnOnce(&GuestPath) -> Result<Reply, Unrecorded>,
+    ) -> Result<Reply, Unrecorded> {
+        let path = match GuestPath::parse(path) {
+            Ok(path) => path,
+            // The worker sends only whole, normalised paths; this one went past it.
+            Err(error) => {
+                trail.malformed_path(path, error)?;
+                return denied();
+            }
+        };
+        match self.allowed(&stockade_policy::Ask::FsRead { path: &path }, trail)? {
+            Some(()) => act(&path),
+            None => denied(),
+        }
+    }
+
+    fn allowed(&self, ask: &stockade_policy::Ask<'_>, trail: &Trail) -> Result<Option<()>, Unrecorded> {
+        match decide(&self.grants, ask) {
+            Decision::Allow(_) => Ok(Some(())),
+            Decision::Deny(denial) => {
+                trail.denied(ask, &denial)?;
+                Ok(None)
+            }
+        }
+    }
+}
+
+fn denied() -> Result<Reply, Unrecorded> {
+    Ok((Answer::Denied, None))
+}
+
+/// Where a granted tree stands on the host.
+pub(crate) fn open_tree(root: GuestPath, directory: &Path) -> std::io::Result<Tree> {
+    Tree::open(root, directory)
+}

@@ -1,0 +1,122 @@
+//! Compiling a component: hostile bytes for a large program, so in a process of its own, confined like
+//! a worker, and thrown away afterwards.
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use stockade_ipc::{Compile, CompileFault, Fault, Rejected, ToHost, World};
+
+use crate::boot::{BootError, Booting, LoadingCalls};
+use crate::cache::MAX_ARTIFACT;
+use crate::error::HostError;
+use crate::launch::{Launcher, ResourceLimits, Spec};
+use crate::memfd::{SealedFile, Use, empty, hex};
+use crate::trail::Trail;
+
+/// What compiling may use up. Grows with the component, because honest work does: a Python component
+/// of 18 MB takes about 15 s of processor time and 1.2 GiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Caps {
+    pub(crate) cpu: Duration,
+    pub(crate) memory_bytes: u64,
+}
+
+impl Caps {
+    pub(crate) fn for_component(len: u64) -> Caps {
+        let mebibytes = len.div_ceil(1024 * 1024);
+        Caps {
+            cpu: Duration::from_secs(10 + 3 * mebibytes),
+            memory_bytes: (512 + 64 * mebibytes) * 1024 * 1024,
+        }
+    }
+
+    /// The machine may be busy with other things.
+    fn wall(self) -> Duration {
+        self.cpu * 3
+    }
+}
+
+/// Compiles a component into a sealed artifact and a report on what it imports and exports.
+pub(crate) fn compile(
+    launcher: &Launcher,
+    compiler: &SealedFile,
+    component: &SealedFile,
+    trail: &Trail,
+) -> Result<(SealedFile, World), HostError> {
+    const FILTER: &str = "compiler";
+    let caps = Caps::for_component(component.len());
+    let spec = Spec {
+        program: compiler,
+        name: "stockade-compiler",
+        filter: FILTER,
+        limits: ResourceLimits {
+            data_bytes: caps.memory_bytes,
+            file_bytes: MAX_ARTIFACT,
+            cpu_seconds: caps.cpu.as_secs(),
+            open_files: 16,
+        },
+    };
+    let started = launcher.start(&spec).map_err(HostError::Launch)?;
+    let booting = Booting::new(started);
+    let process = booting.process();
+    let attested = booting.attest(FILTER, launcher.namespaces()).map_err(HostError::Boot)?;
+    trail.attested(attested.pid(), &hex(&compiler.digest()), &attested.evidence)?;
+
+    let output = empty("artifact", Use::Data).map_err(HostError::Memory)?;
+    let order = Compile { component_len: component.len() };
+    let mut claims = Ok(());
+    let loaded = attested.load(
+        &order.into(),
+        &[component.as_fd(), output.as_fd()],
+        LoadingCalls::COMPILER,
+        caps.wall(),
+        &mut |claim| claims = trail.claimed(&claim),
+    );
+    claims?;
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            // Whatever ended it, its exit says whether a cap was what it met.
+            process.kill();
+            let end = process.reap();
+            trail.compiler_ended(&error, end)?;
+            return Err(match error {
+                BootError::Ended | BootError::TimedOut(_) | BootError::Forbidden(..) => {
+                    HostError::CompileCap { cap: caps.cpu, end: end.exit, cpu_ms: end.cpu_ms }
+                }
+                other => HostError::Boot(other),
+            });
+        }
+    };
+    drop(process);
+    match loaded.answer {
+        ToHost::Compiled(compiled) => {
+            // Sealing fails while the compiler could still write; it is gone, its mappings with it.
+            loaded.process.kill();
+            loaded.process.reap();
+            let artifact = SealedFile::seal(output).map_err(HostError::Memory)?;
+            Ok((artifact, compiled.world))
+        }
+        ToHost::Rejected(Rejected { fault, message }) => {
+            trail.component_rejected(&message)?;
+            Err(HostError::Component { fault, message })
+        }
+        other => Err(HostError::Boot(BootError::Fault(Fault::OutOfPhase {
+            kind: other.kind(),
+            phase: stockade_ipc::Phase::Loading,
+        }))),
+    }
+}
+
+/// The stable code of a component's fault.
+pub(crate) const fn code(fault: CompileFault) -> &'static str {
+    match fault {
+        CompileFault::NotWasm => "not-wasm",
+        CompileFault::CoreModule => "core-module",
+        CompileFault::Invalid => "invalid-component",
+        CompileFault::TooLarge => "component-too-large",
+        CompileFault::Import => "unknown-import",
+        CompileFault::Artifact => "artifact-rejected",
+        CompileFault::Internal => "compiler-failed",
+    }
+}

@@ -1,0 +1,253 @@
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use stockade_audit::AuditError;
+use stockade_ipc::CompileFault;
+use stockade_package::{Explain, PackageError, Problem};
+use stockade_policy::{Limits, Scope};
+
+use crate::boot::BootError;
+use crate::compile;
+use crate::launch::LaunchError;
+use crate::programs::ProgramError;
+use crate::reap::Exit;
+use crate::support::Missing;
+use crate::trail::Unrecorded;
+
+/// Why a host was not built or a plugin not loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// The machine lacks a layer of the confinement. There is no unconfined mode.
+    #[error("this machine cannot confine plugins: {}", list(.0))]
+    Unsupported(Vec<Missing>),
+    /// A confined program is not where it should be.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// The state folder cannot be used.
+    #[error("the state folder {path} cannot be used")]
+    State {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The audit log cannot be opened or written.
+    #[error("{0}")]
+    Audit(#[source] AuditError),
+    /// Memory for a component or an artifact could not be had.
+    #[error("no memory for the component or its artifact")]
+    Memory(#[source] io::Error),
+    /// The watching thread could not be started.
+    #[error("the watching thread could not be started")]
+    Sentinel(#[source] io::Error),
+    /// A confined program did not start.
+    #[error("a confined program did not start: {0}")]
+    Launch(#[source] LaunchError),
+    /// A confined program started and could not be proved confined, or did not take its work.
+    #[error("a confined program was not trusted: {0}")]
+    Boot(#[source] BootError),
+    /// The component cannot run here.
+    #[error("{message}")]
+    Component {
+        /// The kind of fault.
+        fault: CompileFault,
+        /// In the engine's words.
+        message: String,
+    },
+    /// The compiler met a cap, or fell over.
+    #[error("compiling took more than it may: {cpu_ms} ms of processor time of {cap:?} at most, {end}")]
+    CompileCap {
+        /// The processor time that it may take.
+        cap: Duration,
+        /// How it ended.
+        end: Exit,
+        /// What it took.
+        cpu_ms: u64,
+    },
+    /// The package is not sound.
+    #[error(transparent)]
+    Package(#[from] PackageError),
+    /// A grant is above what the plugin's profile can ever have.
+    #[error("{} is above the ceiling of profile {profile}", describe(scope))]
+    AboveCeiling {
+        /// The grant.
+        scope: Scope,
+        /// The profile.
+        profile: String,
+    },
+    /// More grants of a kind than the profile's ceiling has.
+    #[error("{} is one too many: profile {profile} has at most {ceiling}", describe(scope))]
+    TooManyGrants {
+        /// The grant.
+        scope: Scope,
+        /// The profile.
+        profile: String,
+        /// How many it has.
+        ceiling: u32,
+    },
+    /// A granted directory cannot be opened.
+    #[error("the granted directory {path} cannot be opened")]
+    GrantDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A limit above the profile's maximum.
+    #[error("{field} is above the maximum of the profile, {max}")]
+    Limit {
+        /// Which.
+        field: &'static str,
+        /// The maximum.
+        max: u64,
+    },
+    /// The host was stopped.
+    #[error("the host was stopped")]
+    Stopped,
+}
+
+impl From<Unrecorded> for HostError {
+    fn from(Unrecorded(error): Unrecorded) -> Self {
+        Self::Audit(error)
+    }
+}
+
+fn list(missing: &[Missing]) -> String {
+    missing.iter().map(|m| m.what.as_str()).collect::<Vec<_>>().join("; ")
+}
+
+fn describe(scope: &Scope) -> String {
+    match scope.resource() {
+        Some(resource) => format!("{} on {resource}", scope.capability()),
+        None => scope.capability().to_string(),
+    }
+}
+
+/// An error with all its sources in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+impl Explain for HostError {
+    fn problem(&self) -> Problem {
+        let (code, field, next_step): (&'static str, String, String) = match self {
+            Self::Package(error) => return error.problem(),
+            Self::Unsupported(missing) => (
+                "unsupported-host",
+                missing.iter().map(|m| m.code.to_string()).collect::<Vec<_>>().join(" "),
+                "run `stockade doctor`: it says what each missing layer costs and how to get it".into(),
+            ),
+            Self::Program(error) => (
+                "program-missing",
+                error.path.display().to_string(),
+                "install stockade-worker and stockade-compiler beside stockade, or build with `cargo xtask build`"
+                    .into(),
+            ),
+            Self::State { path, .. } => (
+                "state-folder",
+                path.display().to_string(),
+                "name a folder that only you can write to with --state".into(),
+            ),
+            Self::Audit(error) => ("audit-log", "audit".into(), error.next_step().into()),
+            Self::Memory(_) => ("memory", "host".into(), "make memory free on this machine".into()),
+            Self::Sentinel(_) => {
+                ("threads", "host".into(), "allow this process one more thread and descriptor".into())
+            }
+            Self::Launch(_) => (
+                "launch-failed",
+                "worker".into(),
+                "run `stockade doctor`; where namespaces are forbidden, use --namespaces off".into(),
+            ),
+            Self::Boot(BootError::Forbidden(name, _)) => (
+                "forbidden-call",
+                name.clone(),
+                "the plugin's code tried this while it was loaded: treat it as hostile".into(),
+            ),
+            Self::Boot(_) => (
+                "not-attested",
+                "worker".into(),
+                "host and worker must come from the same build; run `stockade doctor`".into(),
+            ),
+            Self::Component { fault, .. } => (
+                compile::code(*fault),
+                "component".into(),
+                component_next_step(*fault).into(),
+            ),
+            Self::CompileCap { .. } => (
+                "compile-cap",
+                "component".into(),
+                "the component is hostile or too large to compile; make it smaller".into(),
+            ),
+            Self::AboveCeiling { scope, .. } => (
+                "above-ceiling",
+                format!("grant {}", describe(scope)),
+                "use a plugin type whose profile can have it, or do without".into(),
+            ),
+            Self::TooManyGrants { scope, .. } => (
+                "too-many-grants",
+                format!("grant {}", describe(scope)),
+                "grant a common parent instead of many directories".into(),
+            ),
+            Self::GrantDirectory { path, source } => (
+                match source.kind() {
+                    io::ErrorKind::NotFound => "grant-missing",
+                    io::ErrorKind::NotADirectory => "grant-not-a-directory",
+                    _ => "grant-unreadable",
+                },
+                path.display().to_string(),
+                "grant a directory that exists and that you can read".into(),
+            ),
+            Self::Limit { field, max } => {
+                ("limit-above-maximum", (*field).into(), format!("ask for at most {max}"))
+            }
+            Self::Stopped => ("stopped", "host".into(), "build a new host".into()),
+        };
+        Problem { code, field, message: chain(self), next_step }
+    }
+}
+
+const fn component_next_step(fault: CompileFault) -> &'static str {
+    match fault {
+        CompileFault::NotWasm => "give a WebAssembly component",
+        CompileFault::CoreModule => "turn the module into a component with `wasm-tools component new`",
+        CompileFault::Invalid => "build it for WASI 0.2 without experimental proposals",
+        CompileFault::TooLarge => "make it smaller: fewer imports, exports and types",
+        CompileFault::Import => "build it against stockade:plugin 0.1 and WASI 0.2 only",
+        CompileFault::Artifact => "remove the artifact cache and load it again",
+        CompileFault::Internal => "report this; it is a bug",
+    }
+}
+
+/// Checks a limit that somebody asked for.
+pub(crate) fn memory_limit(asked: Option<u64>, limits: &Limits) -> Result<u64, HostError> {
+    match asked {
+        Some(bytes) if bytes > limits.memory_bytes_max => {
+            Err(HostError::Limit { field: "memory", max: limits.memory_bytes_max })
+        }
+        Some(bytes) => Ok(bytes),
+        None => Ok(limits.memory_bytes),
+    }
+}
+
+/// Likewise for a call's deadline.
+pub(crate) fn deadline(asked: Option<Duration>, limits: &Limits) -> Result<Duration, HostError> {
+    let max = Duration::from_millis(limits.deadline_ms_max);
+    match asked {
+        Some(time) if time > max => Err(HostError::Limit { field: "deadline", max: limits.deadline_ms_max }),
+        Some(time) => Ok(time),
+        None => Ok(Duration::from_millis(limits.deadline_ms)),
+    }
+}

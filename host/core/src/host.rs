@@ -1,0 +1,234 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use stockade_audit::{Log, Plugin as AuditPlugin};
+use stockade_ipc::Load;
+use stockade_package::{InstanceMode, check_imports};
+use stockade_policy::{PluginType, Profile, Request, Scope, Source, Unresolved, resolve};
+
+use crate::broker::{Tree, open_tree};
+use crate::cache::Cache;
+use crate::compile::compile;
+use crate::error::{HostError, memory_limit};
+use crate::flush::Flusher;
+use crate::launch::{Launcher, Namespaces};
+use crate::load::LoadRequest;
+use crate::memfd::{SealedFile, Use, hex};
+use crate::plugin::{Made, Plugin};
+use crate::programs::Programs;
+use crate::sentinel::Sentinel;
+use crate::support::Support;
+use crate::trail::Trail;
+
+/// Runs plugins. Cheap to clone; the workers end with the last of the host and its plugins.
+#[derive(Clone, Debug)]
+pub struct Host(pub(crate) Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) launcher: Launcher,
+    pub(crate) sentinel: Arc<Sentinel>,
+    pub(crate) programs: Programs,
+    pub(crate) log: Arc<Log>,
+    flusher: Flusher,
+    cache: Cache,
+    /// Random, so that launches of different hosts on one log differ.
+    tag: u32,
+    launches: AtomicU64,
+}
+
+/// Settings of a [`Host`].
+#[derive(Debug)]
+#[must_use]
+pub struct HostBuilder {
+    audit: Option<PathBuf>,
+    state: Option<PathBuf>,
+    programs: Option<PathBuf>,
+    namespaces: Namespaces,
+}
+
+impl Host {
+    /// Starts with the defaults: state below the current folder's `.stockade`, the log in it, programs
+    /// beside the own executable.
+    pub fn builder() -> HostBuilder {
+        HostBuilder { audit: None, state: None, programs: None, namespaces: Namespaces::default() }
+    }
+
+    /// Compiles (or finds) the component, weighs its grants, starts a worker, and proves it confined.
+    pub async fn load(&self, request: LoadRequest) -> Result<Plugin, HostError> {
+        let host = self.clone();
+        tokio::task::spawn_blocking(move || host.load_blocking(request))
+            .await
+            .map_err(|_| HostError::Stopped)?
+    }
+
+    /// [`load`](Self::load) on this thread.
+    pub fn load_blocking(&self, request: LoadRequest) -> Result<Plugin, HostError> {
+        let LoadRequest { package, grants, config, memory_bytes } = request;
+        let plugin_type = package.identity.plugin_type;
+        let profile = Profile::of(plugin_type);
+        let component =
+            SealedFile::of("component", Use::Data, &package.component).map_err(HostError::Memory)?;
+        let identity = AuditPlugin::new(
+            &package.identity.name,
+            package.identity.version.to_string(),
+            hex(&component.digest()),
+            plugin_type.as_str(),
+        )
+        .shared();
+        let trail = self.0.trail(&identity);
+
+        let requests = grants
+            .iter()
+            .map(|grant| Request {
+                scope: Scope::FsRead { root: grant.root.clone() },
+                approved_by: Some(grant.source.clone()),
+            })
+            .chain(config.keys().map(|key| Request {
+                scope: Scope::Config { key: key.clone() },
+                approved_by: Some(Source::Embedder),
+            }))
+            .chain(package.permissions.iter().map(|permission| permission.request.clone()))
+            .collect::<Vec<_>>();
+        let resolution = resolve(profile, &requests);
+        let pending = refuse_above_ceiling(plugin_type, resolution.unresolved, &trail)?;
+        let trees = grants
+            .iter()
+            .map(|grant| {
+                open_tree(grant.root.clone(), &grant.directory)
+                    .map_err(|source| HostError::GrantDirectory { path: grant.directory.clone(), source })
+            })
+            .collect::<Result<Vec<Tree>, _>>()?;
+        let memory_bytes = memory_limit(memory_bytes, &profile.limits)?;
+
+        let (artifact, world) = match self.0.cache.get(component.digest()) {
+            Some(found) => found,
+            None => {
+                let made = compile(&self.0.launcher, &self.0.programs.compiler, &component, &trail)?;
+                if let Err(error) = self.0.cache.put(component.digest(), &made.0, &made.1) {
+                    tracing::warn!(target: "stockade::host", %error, "the artifact was not kept");
+                }
+                made
+            }
+        };
+        if let Err(error) = check_imports(&world) {
+            trail.not_loaded("import", &error.to_string(), "the component imports what nobody provides")?;
+            return Err(error.into());
+        }
+        let tools = package.tools(&world)?;
+        trail.granted(&resolution.grants)?;
+        let load = Load {
+            grants: resolution.grants.clone(),
+            tool_interface: world.tool_interface,
+            reuse_instance: package.instance == InstanceMode::Reused,
+            memory_bytes,
+        };
+        let made = Made { identity, profile, artifact, load, trees, config, tools, pending };
+        Plugin::start(self, made)
+    }
+
+    /// Ends every worker and closes the log. Plugins that are still held answer with failures.
+    pub async fn stop(&self) {
+        let host = self.clone();
+        let _ = tokio::task::spawn_blocking(move || host.stop_blocking()).await;
+    }
+
+    /// [`stop`](Self::stop) on this thread.
+    pub fn stop_blocking(&self) {
+        self.0.sentinel.stop();
+        self.0.flusher.stop();
+        if let Err(error) = self.0.log.close() {
+            tracing::error!(target: "stockade::host", %error, "the audit log did not close");
+        }
+    }
+}
+
+/// A grant above the ceiling is an error, whoever asked for it. What only lacks approval is reported,
+/// and the plugin runs without it.
+fn refuse_above_ceiling(
+    plugin_type: PluginType,
+    unresolved: Vec<Unresolved>,
+    trail: &Trail,
+) -> Result<Vec<Scope>, HostError> {
+    let mut pending = Vec::new();
+    for wish in unresolved {
+        let profile = plugin_type.to_string();
+        let error = match wish {
+            Unresolved::NeedsApproval { scope } => {
+                pending.push(scope);
+                continue;
+            }
+            Unresolved::AboveCeiling { scope } => HostError::AboveCeiling { scope, profile },
+            Unresolved::TooMany { scope, ceiling } => HostError::TooManyGrants { scope, profile, ceiling },
+        };
+        trail.not_loaded("grant", &error.to_string(), "no approval can raise a ceiling")?;
+        return Err(error);
+    }
+    Ok(pending)
+}
+
+impl Inner {
+    /// The trail of a new launch.
+    pub(crate) fn trail(&self, identity: &Arc<AuditPlugin>) -> Trail {
+        let launch = self.launches.fetch_add(1, Ordering::Relaxed);
+        let launch = format!("{:08x}-{launch}", self.tag);
+        Trail::new(Arc::clone(&self.log), Arc::clone(identity), launch.into())
+    }
+}
+
+impl HostBuilder {
+    /// Where the audit log lies; `audit` in the state folder if not said.
+    pub fn audit_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.audit = Some(folder.into());
+        self
+    }
+
+    /// Where compiled components and their key lie.
+    pub fn state_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.state = Some(folder.into());
+        self
+    }
+
+    /// Where `stockade-worker` and `stockade-compiler` are; beside the own executable if not said.
+    pub fn programs_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.programs = Some(folder.into());
+        self
+    }
+
+    /// Which namespaces workers get. No choice takes another layer away.
+    pub fn namespaces(mut self, namespaces: Namespaces) -> Self {
+        self.namespaces = namespaces;
+        self
+    }
+
+    /// Checks the machine, takes in the programs, opens the log. Fails where any layer is missing.
+    pub fn build(self) -> Result<Host, HostError> {
+        Support::probe().required().map_err(HostError::Unsupported)?;
+        let state = self.state.unwrap_or_else(|| PathBuf::from(".stockade"));
+        let broken_state = |source| HostError::State { path: state.clone(), source };
+        let folder = match self.programs {
+            Some(folder) => folder,
+            None => Programs::folder().map_err(broken_state)?,
+        };
+        let programs = Programs::load(&folder)?;
+        let cache = Cache::open(&state, programs.compiler.digest(), programs.worker.digest())
+            .map_err(broken_state)?;
+        let audit = self.audit.unwrap_or_else(|| state.join("audit"));
+        let log = Arc::new(Log::open(audit).map_err(HostError::Audit)?);
+        Ok(Host(Arc::new(Inner {
+            launcher: Launcher::new(self.namespaces).map_err(HostError::Launch)?,
+            sentinel: Arc::new(Sentinel::start().map_err(HostError::Sentinel)?),
+            programs,
+            flusher: Flusher::start(Arc::clone(&log)).map_err(HostError::Sentinel)?,
+            log,
+            cache,
+            tag: getrandom::u32().map_err(|e| broken_state(std::io::Error::other(e)))?,
+            launches: AtomicU64::new(0),
+        })))
+    }
+}
+
+/// Configuration values by key, each a JSON text.
+pub(crate) type Config = BTreeMap<String, String>;

@@ -1,0 +1,209 @@
+//! One worker's session: calls go in, asks are answered, results come out.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use stockade_ipc::{Call, Fault, Outcome, ToHost};
+use tokio::io::unix::AsyncFd;
+
+use crate::broker::Broker;
+use crate::connection::{Connection, Progress};
+use crate::fate::Cause;
+use crate::log::LogGate;
+use crate::reap::Ended;
+use crate::sentinel::{Sentinel, Watch};
+use crate::trail::Unrecorded;
+
+/// A worker that is loaded and takes calls.
+#[derive(Debug)]
+pub(crate) struct Session {
+    connection: Connection,
+    watch: Arc<Watch>,
+    broker: Arc<Broker>,
+    log: LogGate,
+    sentinel: Arc<Sentinel>,
+    readiness: Option<AsyncFd<OwnedFd>>,
+    calls: u64,
+}
+
+/// Why a session ended under a call.
+#[derive(Debug)]
+enum Break {
+    End,
+    Fault(Fault),
+    Unrecorded(Unrecorded),
+    Io(io::Error),
+}
+
+impl From<Fault> for Break {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<Unrecorded> for Break {
+    fn from(error: Unrecorded) -> Self {
+        Self::Unrecorded(error)
+    }
+}
+
+impl From<io::Error> for Break {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// What a call came to: the worker's answer, or the end of the worker.
+pub(crate) type Called = Result<Outcome, (Option<Cause>, Ended)>;
+
+impl Session {
+    pub(crate) fn new(
+        connection: Connection,
+        watch: Arc<Watch>,
+        broker: Arc<Broker>,
+        log: LogGate,
+        sentinel: Arc<Sentinel>,
+    ) -> Session {
+        Session { connection, watch, broker, log, sentinel, readiness: None, calls: 0 }
+    }
+
+    pub(crate) fn watch(&self) -> &Arc<Watch> {
+        &self.watch
+    }
+
+    /// Runs a call on this thread.
+    pub(crate) fn call(&mut self, call: Call, allowance: Duration) -> Called {
+        let result = self.begin(call, allowance).and_then(|number| {
+            self.connection.flush(true)?;
+            loop {
+                if let Some(outcome) = self.advance(number)? {
+                    return Ok(outcome);
+                }
+                if self.connection.read_more(true)? == Progress::End {
+                    return Err(self.ended());
+                }
+            }
+        });
+        self.watch.disarm();
+        result.map_err(|broken| {
+            self.condemn(broken);
+            self.watch.fate.wait()
+        })
+    }
+
+    /// Runs a call in a task. Cancelled in the middle, the session is of no more use: whoever holds it
+    /// lets go of it.
+    pub(crate) async fn call_async(&mut self, call: Call, allowance: Duration) -> Called {
+        let result = self.run_async(call, allowance).await;
+        self.watch.disarm();
+        match result {
+            Ok(outcome) => Ok(outcome),
+            Err(broken) => {
+                self.condemn(broken);
+                Err(self.watch.fate.wait_async().await)
+            }
+        }
+    }
+
+    async fn run_async(&mut self, call: Call, allowance: Duration) -> Result<Outcome, Break> {
+        let number = self.begin(call, allowance)?;
+        let readiness = match self.readiness.take() {
+            Some(readiness) => readiness,
+            None => reactor(self.connection.as_fd().try_clone_to_owned()?)?,
+        };
+        while !self.connection.flush(false)? {
+            readiness.writable().await?.clear_ready();
+        }
+        loop {
+            if let Some(outcome) = self.advance(number)? {
+                self.readiness = Some(readiness);
+                return Ok(outcome);
+            }
+            let mut ready = readiness.readable().await?;
+            match self.connection.read_more(false)? {
+                Progress::Some => {}
+                Progress::Nothing => ready.clear_ready(),
+                Progress::End => return Err(self.ended()),
+            }
+        }
+    }
+
+    fn begin(&mut self, mut call: Call, allowance: Duration) -> Result<u64, Break> {
+        self.calls += 1;
+        call.call = self.calls;
+        self.watch.trail.begin_call(self.calls);
+        self.sentinel.arm(&self.watch, allowance);
+        self.connection.queue(&call.into())?;
+        Ok(self.calls)
+    }
+
+    fn ended(&self) -> Break {
+        if self.connection.is_torn() { Break::Fault(Fault::Torn) } else { Break::End }
+    }
+
+    /// Takes every whole message there is and does what it says. Some once the call has returned.
+    fn advance(&mut self, number: u64) -> Result<Option<Outcome>, Break> {
+        while let Some(message) = self.connection.take()? {
+            match message {
+                ToHost::Return(returned) if returned.call == number => {
+                    self.log.settle(&self.watch.trail)?;
+                    return Ok(Some(returned.outcome));
+                }
+                ToHost::Return(_) => return Err(Fault::Implausible("a return to another call").into()),
+                ToHost::Ask(ask) => {
+                    let (answer, file): (_, Option<OwnedFd>) = self.broker.answer(&ask, &self.watch.trail)?;
+                    match file {
+                        Some(file) => {
+                            self.connection.send_with_files(&answer.into(), &[file.as_fd()])?;
+                        }
+                        None => self.connection.send_with_files(&answer.into(), &[])?,
+                    }
+                }
+                ToHost::Log(line) => self.log.pass(&line, &self.watch.trail)?,
+                ToHost::Refused(claim) => self.watch.trail.claimed(&claim)?,
+                // The phase table lets nothing else through in phase Calling.
+                other => {
+                    let phase = self.connection.phase();
+                    return Err(Fault::OutOfPhase { kind: other.kind(), phase }.into());
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Names the cause, records it, and ends the worker.
+    fn condemn(&self, broken: Break) {
+        let cause = match broken {
+            // It ended by itself; the sentinel knows how.
+            Break::End => return,
+            Break::Fault(fault) => Cause::Fault(fault),
+            Break::Unrecorded(error) => Cause::Unrecorded(error.to_string()),
+            Break::Io(error) => Cause::Unrecorded(error.to_string()),
+        };
+        if self.watch.fate.blame(cause.clone())
+            && let Cause::Fault(fault) = &cause
+        {
+            self.watch.trail.protocol_fault(fault);
+        }
+        self.watch.condemn(cause);
+    }
+}
+
+/// Puts a second descriptor of the socket into the runtime's reactor.
+#[expect(
+    unsafe_code,
+    reason = "JUSTIFICATION: tokio's safe socket types want a non-blocking description; ours blocks, so that \
+              a thread can use it too"
+)]
+fn reactor(socket: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: the descriptor is owned by the AsyncFd from here on, which never lends it out.
+    unsafe { AsyncFd::register(socket) }.map_err(|error| error.into_parts().1)
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.watch.condemn(Cause::Stopped);
+    }
+}

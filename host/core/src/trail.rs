@@ -1,0 +1,311 @@
+//! What one worker leaves in the audit log. Every refusal passes here before it is answered.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use stockade_audit::{AuditError, Decision, Layer, Log, Plugin, Record};
+use stockade_ipc::{Fault, Refused};
+use stockade_policy::{Ask, Denial, Grants, GuestPath, PathError};
+
+use crate::boot::BootError;
+use crate::fate::Cause;
+use crate::reap::{Ended, Exit};
+
+/// The log did not take a record: what it was about must not happen.
+#[derive(Debug, thiserror::Error)]
+#[error("the audit log did not take the record")]
+pub struct Unrecorded(#[from] pub(crate) AuditError);
+
+/// The records of one worker, from its launch to its end.
+#[derive(Debug)]
+pub(crate) struct Trail {
+    log: Arc<Log>,
+    plugin: Arc<Plugin>,
+    launch: Arc<str>,
+    /// The running call; 0 before the first.
+    call: AtomicU64,
+    /// Numbers of the records that the running call has left.
+    left: Mutex<Vec<u64>>,
+}
+
+/// How many record numbers one outcome names. A flood has more records than anybody reads.
+const NAMED_RECORDS: usize = 64;
+
+impl Trail {
+    pub(crate) fn new(log: Arc<Log>, plugin: Arc<Plugin>, launch: Arc<str>) -> Trail {
+        Trail { log, plugin, launch, call: AtomicU64::new(0), left: Mutex::default() }
+    }
+
+    pub(crate) fn plugin_name(&self) -> &str {
+        &self.plugin.name
+    }
+
+    /// A call begins: what is recorded from here on belongs to it.
+    pub(crate) fn begin_call(&self, call: u64) {
+        self.call.store(call, Ordering::Relaxed);
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// The numbers of the records that the running call has left so far.
+    pub(crate) fn left(&self) -> Vec<u64> {
+        std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn record(&self, layer: Layer, event: &'static str, decision: Decision) -> Record {
+        let record =
+            Record::new(layer, event, decision).plugin(&self.plugin).launch(Arc::clone(&self.launch));
+        match self.call.load(Ordering::Relaxed) {
+            0 => record,
+            call => record.call(call),
+        }
+    }
+
+    fn write(&self, record: &Record) -> Result<u64, Unrecorded> {
+        let receipt = self.log.append(record)?;
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        if left.len() < NAMED_RECORDS
+            && record.decision != Decision::Noted
+            && left.last() != Some(&receipt.seq)
+        {
+            left.push(receipt.seq);
+        }
+        Ok(receipt.seq)
+    }
+
+    /// A record of something that is past preventing: the worker is being ended as it is written.
+    fn note(&self, record: &Record) {
+        if let Err(error) = self.write(record) {
+            tracing::error!(target: "stockade::host", %error, event = %record.event, "audit record lost");
+        }
+    }
+
+    /// The proof of a launch, on disk before the artifact leaves the host... or at least on its way:
+    /// [`Trail::settle_launch`] waits for the disk before the first call.
+    pub(crate) fn attested(
+        &self,
+        pid: u32,
+        program: &str,
+        evidence: &BTreeMap<&'static str, String>,
+    ) -> Result<u64, Unrecorded> {
+        let mut record = self
+            .record(Layer::Launch, "attested", Decision::Allowed)
+            .operation("launch")
+            .reason("the kernel's account and four canaries prove the confinement")
+            .detail("pid", pid)
+            .detail("program_sha256", program.to_owned());
+        for (&name, value) in evidence {
+            record = record.detail(name, value.clone());
+        }
+        Ok(self.log.append(&record)?.seq)
+    }
+
+    /// Waits until the record with this number is on disk.
+    pub(crate) fn settle_launch(&self, seq: u64) -> Result<(), Unrecorded> {
+        Ok(self.log.sync_to(seq)?)
+    }
+
+    /// The grants that a plugin was loaded with.
+    pub(crate) fn granted(&self, grants: &Grants) -> Result<(), Unrecorded> {
+        let mut record = self
+            .record(Layer::Policy, "granted", Decision::Allowed)
+            .operation("load")
+            .reason("the grants that were resolved for the plugin");
+        for grant in grants.iter() {
+            record = record.detail(grant.rule.id.clone(), grant.rule.source.to_string());
+        }
+        self.write(&record).map(drop)
+    }
+
+    /// The policy refused to load the plugin.
+    pub(crate) fn not_loaded(
+        &self,
+        operation: &'static str,
+        resource: &str,
+        reason: &str,
+    ) -> Result<(), Unrecorded> {
+        let record = self
+            .record(Layer::Policy, "refused", Decision::Denied)
+            .operation(operation)
+            .resource(resource.to_owned())
+            .reason(reason.to_owned());
+        self.write(&record).map(drop)
+    }
+
+    /// The host's own decision.
+    pub(crate) fn denied(&self, ask: &Ask<'_>, denial: &Denial) -> Result<(), Unrecorded> {
+        let record = self
+            .record(Layer::Host, "refused", Decision::Denied)
+            .operation(ask.operation())
+            .resource(ask.resource().to_owned())
+            .rule(denial.rule.id.clone(), denial.rule.source.to_string())
+            .reason(denial.why.to_string())
+            .next_step(denial.why.next_step());
+        self.write(&record).map(drop)
+    }
+
+    /// A path that no honest worker sends.
+    pub(crate) fn malformed_path(&self, path: &str, error: PathError) -> Result<(), Unrecorded> {
+        let record = self
+            .record(Layer::Host, "refused", Decision::Denied)
+            .operation("fs.read")
+            .resource(path.to_owned())
+            .rule("guest-path", "built-in")
+            .reason(error.to_string())
+            .next_step("the worker sent what it should have refused: treat the plugin as hostile");
+        self.write(&record).map(drop)
+    }
+
+    /// A granted path that cannot be reached without leaving the tree, or is no file.
+    pub(crate) fn unreachable_path(&self, path: &GuestPath, why: &'static str) -> Result<(), Unrecorded> {
+        let record = self
+            .record(Layer::Host, "refused", Decision::Denied)
+            .operation("fs.read")
+            .resource(path.as_str().to_owned())
+            .rule("fs.beneath", "built-in")
+            .reason(why)
+            .next_step("put the file itself into the granted tree if the plugin should read it");
+        self.write(&record).map(drop)
+    }
+
+    /// What the worker says that it refused itself.
+    pub(crate) fn claimed(&self, claim: &Refused) -> Result<(), Unrecorded> {
+        let record = self
+            .record(Layer::Worker, "refused", Decision::Denied)
+            .operation(claim.operation.clone())
+            .resource(claim.resource.clone())
+            .rule(claim.rule.clone(), "worker")
+            .reason(claim.reason.clone());
+        self.write(&record).map(drop)
+    }
+
+    /// A system call that the filter did not allow: written before the worker is ended for it. If it
+    /// cannot be written, the worker is ended all the same.
+    pub(crate) fn forbidden_call(&self, name: &str, args: &[u64; 6]) {
+        self.note(&self.forbidden(name, args));
+    }
+
+    fn forbidden(&self, name: &str, args: &[u64; 6]) -> Record {
+        self.record(Layer::Seccomp, "forbidden-call", Decision::Killed)
+            .operation(name.to_owned())
+            .rule("default", "seccomp filter")
+            .reason("the program tried a system call that its filter does not allow")
+            .next_step(
+                "no honest plugin causes this: treat the plugin as hostile, and report a bug if it is not",
+            )
+            .detail("args", args.map(|arg| format!("{arg:#x}")).join(" "))
+    }
+
+    /// A call that was not over in time.
+    pub(crate) fn deadline(&self, allowance: Duration) {
+        let record = self
+            .record(Layer::Limits, "deadline", Decision::Killed)
+            .operation("call")
+            .rule("deadline", "call")
+            .reason("the call was not over at its deadline")
+            .next_step("give the call more time if it needs it")
+            .detail("deadline_ms", u64::try_from(allowance.as_millis()).unwrap_or(u64::MAX));
+        self.note(&record);
+    }
+
+    /// A breach of the protocol.
+    pub(crate) fn protocol_fault(&self, fault: &Fault) {
+        let record = self
+            .record(Layer::Host, "protocol-fault", Decision::Killed)
+            .operation("ipc")
+            .rule("phase-table", "built-in")
+            .reason(fault.to_string())
+            .next_step("no honest worker does this: treat the plugin as hostile");
+        self.note(&record);
+    }
+
+    /// Log lines over the rate.
+    pub(crate) fn lines_dropped(&self, dropped: u64, per_second: u32) -> Result<(), Unrecorded> {
+        let record = self
+            .record(Layer::Limits, "log-lines-dropped", Decision::Denied)
+            .operation("log")
+            .rule("log_lines_per_second", "profile")
+            .reason("more log lines than the profile allows")
+            .detail("dropped", dropped)
+            .detail("per_second", per_second);
+        self.write(&record).map(drop)
+    }
+
+    /// A worker's end, whatever its cause.
+    pub(crate) fn ended(&self, cause: Option<&Cause>, end: Ended) {
+        let (layer, decision, reason): (_, _, Cow<'static, str>) = match (cause, end.exit) {
+            (Some(Cause::Stopped), _) | (None, Exit::Code(0)) => {
+                (Layer::Launch, Decision::Noted, "stopped by the host".into())
+            }
+            (Some(Cause::Syscall { name }), _) => {
+                (Layer::Launch, Decision::Noted, format!("ended for {name}").into())
+            }
+            (Some(Cause::Deadline(_)), _) => (Layer::Launch, Decision::Noted, "ended at its deadline".into()),
+            (Some(Cause::Fault(_)), _) => {
+                (Layer::Launch, Decision::Noted, "ended for a protocol fault".into())
+            }
+            (Some(Cause::Unrecorded(why)), _) => {
+                (Layer::Launch, Decision::Noted, format!("ended because: {why}").into())
+            }
+            (None, Exit::Signal(libc::SIGSYS)) => {
+                (Layer::Sigsys, Decision::Killed, "a system call of a foreign architecture".into())
+            }
+            (None, Exit::Signal(libc::SIGKILL | libc::SIGXCPU)) => {
+                (Layer::Limits, Decision::Killed, "ended by the kernel at a limit".into())
+            }
+            (None, Exit::Signal(signal)) => {
+                (Layer::Launch, Decision::Killed, format!("crashed with signal {signal}").into())
+            }
+            (None, Exit::Code(code)) => {
+                (Layer::Launch, Decision::Killed, format!("exited by itself with code {code}").into())
+            }
+            (None, Exit::Unknown) => (Layer::Launch, Decision::Noted, "reaped by somebody else".into()),
+        };
+        let mut record = self
+            .record(layer, "ended", decision)
+            .operation("launch")
+            .reason(reason)
+            .detail("cpu_ms", end.cpu_ms);
+        record = match end.exit {
+            Exit::Code(code) => record.detail("exit_code", code),
+            Exit::Signal(signal) => record.detail("signal", signal),
+            Exit::Unknown => record,
+        };
+        self.note(&record);
+    }
+
+    /// A program that did not get as far as its first call.
+    pub(crate) fn boot_failed(&self, error: &BootError) {
+        let record = match error {
+            BootError::Forbidden(name, args) => self.forbidden(name, args),
+            other => self
+                .record(Layer::Launch, "not-attested", Decision::Killed)
+                .operation("launch")
+                .reason(other.to_string()),
+        };
+        self.note(&record);
+    }
+
+    /// The compiler did not finish.
+    pub(crate) fn compiler_ended(&self, error: &BootError, end: Ended) -> Result<(), Unrecorded> {
+        let record = self
+            .record(Layer::Limits, "compile-ended", Decision::Killed)
+            .operation("compile")
+            .reason(error.to_string())
+            .next_step("the component is hostile or too large to compile")
+            .detail("cpu_ms", end.cpu_ms)
+            .detail("exit", format!("{:?}", end.exit));
+        self.write(&record).map(drop)
+    }
+
+    /// The component is not one that runs here.
+    pub(crate) fn component_rejected(&self, message: &str) -> Result<(), Unrecorded> {
+        let record = self
+            .record(Layer::Package, "rejected", Decision::Denied)
+            .operation("compile")
+            .reason(message.to_owned());
+        self.write(&record).map(drop)
+    }
+}

@@ -1,0 +1,277 @@
+//! The figures of the design, each beside its floor of the same run: `cargo xtask bench [--quick] [--json]`.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+use serde_json::{Value as Json, json};
+use stockade_host::{CallOptions, LoadRequest, Namespaces, Plugin};
+use stockade_package::Package;
+use stockade_policy::PluginType;
+use stockade_tests::{Bench, dist, guest};
+
+/// A figure, its floor, and what the design asks for.
+struct Figure {
+    what: String,
+    floor: String,
+    value: Spread,
+    base: Option<Spread>,
+    goal: &'static str,
+    unit: &'static str,
+}
+
+#[derive(Clone, Copy)]
+struct Spread {
+    median: f64,
+    p99: f64,
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if arguments.get(1).map(String::as_str) == Some("echo") {
+        return echo(&arguments);
+    }
+    let quick = arguments.iter().any(|argument| argument == "--quick");
+    let as_json = arguments.iter().any(|argument| argument == "--json");
+    let (starts, calls, workers) = if quick { (100, 20_000, 20) } else { (500, 200_000, 200) };
+
+    let mut figures = Vec::new();
+    for (namespaces, goal) in [(Namespaces::Off, "≤ 2.5 ×, ≤ 1 ms"), (Namespaces::Cheap, "≤ 3 ×")] {
+        figures.push(cold_start(namespaces, goal, starts));
+    }
+    pin(Some(0));
+    figures.push(warm_call("one core, blocking", false, "≤ 1.25 ×", calls));
+    figures.push(warm_call("one core, async", true, "≤ 1.5 ×", calls));
+    pin(None);
+    figures.push(warm_call("free cores, blocking", false, "≤ 1.0 ×", calls));
+    figures.push(fresh_instance(calls / 4));
+    figures.extend(memory(workers));
+
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(&document(&figures)).expect("plain data"));
+    } else {
+        print!("{}", table(&figures));
+    }
+}
+
+/// Runs something many times and gives the spread in microseconds.
+fn measure(times: usize, mut run: impl FnMut() -> Duration) -> Spread {
+    let mut samples: Vec<f64> = (0..times).map(|_| run().as_secs_f64() * 1e6).collect();
+    samples.sort_by(f64::total_cmp);
+    Spread { median: samples[times / 2], p99: samples[(times * 99 / 100).min(times - 1)] }
+}
+
+fn timed(run: impl FnOnce()) -> Duration {
+    let began = Instant::now();
+    run();
+    began.elapsed()
+}
+
+fn greeter(bench: &Bench, reuse: bool) -> Plugin {
+    let mut package =
+        Package::open(guest("greet-rust.wasm"), Some(PluginType::Node)).expect("the guest is built");
+    if reuse {
+        package.instance = stockade_package::InstanceMode::Reused;
+    }
+    bench.host.load_blocking(LoadRequest::new(package)).expect("it loads")
+}
+
+const ARGUMENTS: &str = r#"{"name":"Ada Lovelace, first of all who wrote for a machine...."}"#;
+
+fn greet(plugin: &Plugin) {
+    let outcome = plugin.call_blocking("greet", ARGUMENTS, CallOptions::default());
+    assert!(outcome.is_ok(), "{outcome:?}");
+}
+
+fn cold_start(namespaces: Namespaces, goal: &'static str, times: usize) -> Figure {
+    let empty = dist().join("stockade-empty");
+    let floor = measure(times, || {
+        timed(|| {
+            let status = Command::new(&empty).env_clear().status().expect("the empty program runs");
+            assert!(status.success());
+        })
+    });
+    let bench = Bench::with(&dist(), namespaces);
+    let plugin = greeter(&bench, false);
+    let value = measure(times, || {
+        plugin.stop_worker();
+        timed(|| greet(&plugin))
+    });
+    Figure {
+        what: format!("cold start to first reply, namespaces {namespaces:?}"),
+        floor: "spawn, exec and exit of an empty static program".into(),
+        value,
+        base: Some(floor),
+        goal,
+        unit: "µs",
+    }
+}
+
+fn warm_call(what: &str, asynchronous: bool, goal: &'static str, calls: usize) -> Figure {
+    let floor = echo_floor(calls);
+    let bench = Bench::new();
+    let plugin = greeter(&bench, true);
+    let value = if asynchronous {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut samples = Vec::with_capacity(calls);
+            for _ in 0..calls {
+                let began = Instant::now();
+                let outcome = plugin.call("greet", ARGUMENTS, CallOptions::default()).await;
+                samples.push(began.elapsed());
+                assert!(outcome.is_ok(), "{outcome:?}");
+            }
+            let mut samples = samples.into_iter();
+            measure(calls, || samples.next().expect("as many as there are"))
+        })
+    } else {
+        greet(&plugin);
+        measure(calls, || timed(|| greet(&plugin)))
+    };
+    Figure {
+        what: format!("warm call of 64 B, instance reused, {what}"),
+        floor: "socketpair echo of 64 B between two processes".into(),
+        value,
+        base: Some(floor),
+        goal,
+        unit: "µs",
+    }
+}
+
+fn fresh_instance(calls: usize) -> Figure {
+    let bench = Bench::new();
+    let (reused, fresh) = (greeter(&bench, true), greeter(&bench, false));
+    let floor = measure(calls, || timed(|| greet(&reused)));
+    let value = measure(calls, || timed(|| greet(&fresh)));
+    Figure {
+        what: "a fresh instance for each call".into(),
+        floor: "the reused instance".into(),
+        value,
+        base: Some(floor),
+        goal: "+ ≤ 15 µs",
+        unit: "µs",
+    }
+}
+
+/// Proportional set size of idle workers; readable as root, or where the worker's user namespace is ours.
+fn memory(count: usize) -> Option<Figure> {
+    let bench = Bench::new();
+    let plugins: Vec<Plugin> = (0..count).map(|_| greeter(&bench, false)).collect();
+    plugins.iter().for_each(greet);
+    let mut sizes = Vec::new();
+    for plugin in &plugins {
+        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", plugin.worker_pid()?)).ok()?;
+        let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+        sizes.push(pss.trim().trim_end_matches("kB").trim().parse::<f64>().ok()?);
+    }
+    let mut sizes = sizes.into_iter();
+    let value = measure(count, || Duration::from_secs_f64(sizes.next().unwrap_or_default() / 1e6));
+    Some(Figure {
+        what: format!("PSS of one idle worker of {count}"),
+        floor: String::new(),
+        value,
+        base: None,
+        goal: "≤ 512 KiB",
+        unit: "KiB",
+    })
+}
+
+/// The same bytes through a socket pair to another process and back.
+fn echo_floor(calls: usize) -> Spread {
+    let (mut ours, theirs) = UnixStream::pair().expect("a socket pair");
+    let mut child: Child = Command::new(std::env::current_exe().expect("this program"))
+        .arg("echo")
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .spawn()
+        .expect("it starts again");
+    let mut buffer = [7_u8; 64];
+    let spread = measure(calls, || {
+        timed(|| {
+            ours.write_all(&buffer).expect("the echo lives");
+            ours.read_exact(&mut buffer).expect("the echo answers");
+        })
+    });
+    drop(ours);
+    child.wait().expect("the echo ends");
+    spread
+}
+
+fn echo(_: &[String]) {
+    let mut socket = UnixStream::from(
+        std::os::fd::AsFd::as_fd(&std::io::stdin()).try_clone_to_owned().expect("the socket"),
+    );
+    let mut buffer = [0; 64];
+    while socket.read_exact(&mut buffer).is_ok() && socket.write_all(&buffer).is_ok() {}
+}
+
+/// Puts this process, and what it starts from now on, on one core or on all.
+fn pin(core: Option<usize>) {
+    let mut set = CpuSet::new();
+    for cpu in 0..CpuSet::count() {
+        if core.is_none_or(|core| core == cpu) {
+            let _ = set.set(cpu);
+        }
+    }
+    // The whole process has one thread when this is called.
+    sched_setaffinity(Pid::from_raw(0), &set).expect("any core may be chosen");
+}
+
+fn table(figures: &[Figure]) -> String {
+    let mut text = String::new();
+    let _ = writeln!(
+        text,
+        "{:<58} {:>10} {:>10} {:>10} {:>7}  goal",
+        "figure", "median", "p99", "floor", "ratio"
+    );
+    for figure in figures {
+        let (base, ratio) = match figure.base {
+            Some(base) => {
+                (format!("{:.1}", base.median), format!("{:.2} ×", figure.value.median / base.median))
+            }
+            None => ("".into(), "".into()),
+        };
+        let _ = writeln!(
+            text,
+            "{:<58} {:>10} {:>10} {:>10} {:>7}  {}",
+            figure.what,
+            format!("{:.1} {}", figure.value.median, figure.unit),
+            format!("{:.1}", figure.value.p99),
+            base,
+            ratio,
+            figure.goal
+        );
+    }
+    text
+}
+
+fn document(figures: &[Figure]) -> Json {
+    let figures: Vec<Json> = figures
+        .iter()
+        .map(|figure| {
+            json!({
+                "what": figure.what,
+                "unit": figure.unit,
+                "median": figure.value.median,
+                "p99": figure.value.p99,
+                "floor": figure.floor,
+                "floor_median": figure.base.map(|base| base.median),
+                "floor_p99": figure.base.map(|base| base.p99),
+                "ratio": figure.base.map(|base| figure.value.median / base.median),
+                "goal": figure.goal,
+            })
+        })
+        .collect();
+    json!({
+        "schema": 1,
+        "kernel": nix::sys::utsname::uname().map(|u| u.release().to_string_lossy().into_owned()).unwrap_or_default(),
+        "cores": std::thread::available_parallelism().map_or(1, usize::from),
+        "uid": nix::unistd::geteuid().as_raw(),
+        "figures": figures,
+    })
+}

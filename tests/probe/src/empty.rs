@@ -1,0 +1,2 @@
+//! The floor of a start: a static program that does nothing.
+fn main() {}
