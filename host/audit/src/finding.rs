@@ -39,8 +39,8 @@ pub enum Finding {
         line: u64,
         /// Its number.
         seq: u64,
-        /// The record that it stands after.
-        after: u64,
+        /// The record that it stands after, if any.
+        after: Option<u64>,
     },
     /// A record is there again.
     Duplicated {
@@ -112,8 +112,11 @@ impl fmt::Display for Finding {
             Self::Deleted { first, last, line } => {
                 write!(f, "before line {line}: records {first} to {last} were deleted")
             }
-            Self::Reordered { line, seq, after } => {
+            Self::Reordered { line, seq, after: Some(after) } => {
                 write!(f, "line {line}: record {seq} was moved, it stands after record {after}")
+            }
+            Self::Reordered { line, seq, after: None } => {
+                write!(f, "line {line}: record {seq} was moved to the beginning")
             }
             Self::Duplicated { line, seq, original } => {
                 write!(f, "line {line}: record {seq} of line {original} is there again")

@@ -14,8 +14,8 @@ pub(crate) struct Lines<R> {
 pub(crate) enum Piece<'a> {
     /// A line, without its newline.
     Line(&'a [u8]),
-    /// A line longer than any record, skipped; its length with newline.
-    TooLong(u64),
+    /// A line longer than any record, skipped.
+    TooLong,
     /// What stands after the last newline.
     Torn(&'a [u8]),
     /// There is no more.
@@ -44,15 +44,12 @@ impl<R: BufRead> Lines<R> {
         if self.line.len() <= bounds::LINE {
             return Ok(Piece::Torn(&self.line));
         }
-        let mut length = self.line.len() as u64;
-        self.line.clear();
         loop {
-            let mut chunk = Vec::new();
-            let more = (&mut self.input).take(bounds::LINE as u64).read_until(b'\n', &mut chunk)?;
-            length += more as u64;
+            self.line.clear();
+            let more = (&mut self.input).take(bounds::LINE as u64).read_until(b'\n', &mut self.line)?;
             self.offset += more as u64;
-            if more == 0 || chunk.last() == Some(&b'\n') {
-                return Ok(Piece::TooLong(length));
+            if more == 0 || self.line.last() == Some(&b'\n') {
+                return Ok(Piece::TooLong);
             }
         }
     }

@@ -72,7 +72,7 @@ impl Iterator for Reader {
         let unsound = |problem| AuditError::Unsound { path: self.path.clone(), seq: at, problem };
         Some(match self.lines.next() {
             Ok(Piece::End | Piece::Torn(_)) => return None,
-            Ok(Piece::TooLong(_)) => Err(unsound("a line is longer than any record".into())),
+            Ok(Piece::TooLong) => Err(unsound("a line is longer than any record".into())),
             Ok(Piece::Line(line)) => Parsed::read(line).map(Parsed::into_entry).map_err(unsound),
             Err(source) => Err(AuditError::File { step: "read", path: self.path.clone(), source }),
         })

@@ -88,7 +88,10 @@ fn chain(lines: &[u8], from_genesis: bool) -> Result<(Head, u64), (u64, String)>
     let mut last: Option<Head> = None;
     let mut checked_from = 0;
     for line in lines.split_inclusive(|b| *b == b'\n') {
-        let expected = last.map_or(0, |head| head.seq + 1);
+        // A log that claims to have come to the last number was not written by this program.
+        let Some(expected) = last.map_or(Some(0), |head: Head| head.seq.checked_add(1)) else {
+            return Err((u64::MAX, "there is no number after it".into()));
+        };
         let parsed =
             Parsed::read(line.strip_suffix(b"\n").unwrap_or(line)).map_err(|problem| (expected, problem))?;
         let seq = parsed.wire.seq;
@@ -96,7 +99,7 @@ fn chain(lines: &[u8], from_genesis: bool) -> Result<(Head, u64), (u64, String)>
             return Err((seq, "its hash is not the hash of its line".into()));
         }
         match last {
-            Some(head) if seq != head.seq + 1 => {
+            Some(_) if seq != expected => {
                 return Err((expected, format!("record {seq} stands in its place")));
             }
             Some(head) if parsed.prev != head.hash => {
@@ -113,7 +116,9 @@ fn chain(lines: &[u8], from_genesis: bool) -> Result<(Head, u64), (u64, String)>
         }
         last = Some(Head { seq, hash: parsed.hash });
     }
-    last.map(|head| (head, checked_from)).ok_or((0, "there is no record".into()))
+    last.filter(|head| head.seq < u64::MAX)
+        .map(|head| (head, checked_from))
+        .ok_or((0, "there is no record".into()))
 }
 
 /// Moves what stands after the last whole record into a file of its own, so that nothing that was ever in

@@ -78,9 +78,9 @@ pub fn verify(path: impl AsRef<Path>, expected: Option<&Head>) -> Result<Report,
     let failed = |source| AuditError::File { step: "read", path: path.clone(), source };
     let mut pass = Pass { expected: expected.copied(), ..Pass::default() };
     pass.run(&file).map_err(failed)?;
-    if pass.broken {
+    if let Some(noticed) = pass.broken {
         file.seek(SeekFrom::Start(0)).map_err(failed)?;
-        diagnose::run(&file, &mut pass.report).map_err(failed)?;
+        diagnose::run(&file, noticed, &mut pass.report).map_err(failed)?;
     }
     let report = &mut pass.report;
     if let Some((offset, bytes)) = pass.torn {
@@ -103,8 +103,10 @@ pub fn verify(path: impl AsRef<Path>, expected: Option<&Head>) -> Result<Report,
 #[derive(Default)]
 struct Pass {
     report: Report,
-    /// Something other than a torn tail is wrong.
-    broken: bool,
+    /// The line at which something other than a torn tail is wrong.
+    broken: Option<u64>,
+    /// The line being looked at, from 1.
+    at: u64,
     torn: Option<(u64, u64)>,
     expected: Option<Head>,
     /// The hash of the record with the expected head's number.
@@ -125,9 +127,13 @@ impl Pass {
                 Piece::End => break,
                 Piece::Line(line) => {
                     self.torn = None;
+                    self.at += 1;
                     self.line(line);
                 }
-                Piece::TooLong(_) => self.broken = true,
+                Piece::TooLong => {
+                    self.at += 1;
+                    self.breaks();
+                }
                 Piece::Torn(part) => {
                     // The writer may be in the middle of it.
                     self.torn = Some((self.torn.map_or(offset, |(start, _)| start), part.len() as u64));
@@ -143,23 +149,25 @@ impl Pass {
         Ok(())
     }
 
+    fn breaks(&mut self) {
+        self.broken.get_or_insert(self.at);
+    }
+
     fn line(&mut self, line: &[u8]) {
-        let Ok(parsed) = Parsed::read(line) else {
-            self.broken = true;
+        let Some(parsed) = Parsed::read(line).ok().filter(|parsed| parsed.intact) else {
+            self.breaks();
             return;
         };
-        if !parsed.intact {
-            self.broken = true;
-            return;
-        }
         let seq = parsed.wire.seq;
         match self.previous {
             None => match tail::genesis(&parsed) {
                 Ok(id) if seq == 0 => self.report.summary.log = Some(id),
-                _ => self.broken = true,
+                _ => self.breaks(),
             },
             Some(previous) => {
-                self.broken |= previous.seq.checked_add(1) != Some(seq) || previous.hash != parsed.prev;
+                if previous.seq.checked_add(1) != Some(seq) || previous.hash != parsed.prev {
+                    self.breaks();
+                }
             }
         }
         let head = Head { seq, hash: parsed.hash };
