@@ -1,6 +1,6 @@
 //! Every kind of WIT value, there and back, for the mapping between JSON and WIT.
 
-wit_bindgen::generate!({ path: "../../wit/kitchen-sink.wit" });
+wit_bindgen::generate!({ path: "wit" });
 
 struct Component;
 

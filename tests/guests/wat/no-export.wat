@@ -1,0 +1,2 @@
+;; A valid component without an export: it offers no tool.
+(component)
