@@ -24,6 +24,13 @@ fn scratch() -> Scratch {
     Scratch { file: dir.join("audit.jsonl"), dir, _state: state }
 }
 
+/// In memory where the machine has such a place: for hundreds of logs, whose flushes would take seconds.
+fn scratch_in_memory() -> Scratch {
+    let state = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let dir = state.path().join("audit");
+    Scratch { file: dir.join("audit.jsonl"), dir, _state: state }
+}
+
 fn refusal() -> Record {
     Record::new(Layer::Host, "refused", Decision::Denied).operation("fs.read").resource("/etc/passwd")
 }
@@ -136,7 +143,7 @@ fn f3_a_crash_at_every_byte_of_an_append_loses_that_record_alone() {
     let text = fs::read(&at.file).unwrap();
     drop(log);
     for cut in before..text.len() as u64 {
-        let crashed = scratch();
+        let crashed = scratch_in_memory();
         fs::create_dir(&crashed.dir).unwrap();
         fs::set_permissions(&crashed.dir, fs::Permissions::from_mode(0o700)).unwrap();
         fs::write(&crashed.file, &text[..cut as usize]).unwrap();
@@ -229,7 +236,7 @@ fn f4_a_full_disk_refuses_appends_and_the_gap_is_recorded_when_there_is_room() {
         return;
     }
     let at = scratch();
-    let script = "trap '' XFSZ; ulimit -f 64; exec \"$0\" --exact --nocapture \"$1\"";
+    let script = "trap '' XFSZ; ulimit -S -f 64; exec \"$0\" --exact --nocapture \"$1\"";
     let output = Command::new("sh")
         .args(["-c", script])
         .arg(std::env::current_exe().unwrap())
@@ -262,11 +269,7 @@ fn fill(dir: &Path) {
     sound(dir);
     let limit = nix::sys::resource::Resource::RLIMIT_FSIZE;
     let (soft, hard) = nix::sys::resource::getrlimit(limit).unwrap();
-    // A shell sets both limits; only root can raise the hard one again.
-    if nix::sys::resource::setrlimit(limit, soft * 2, hard.max(soft * 2)).is_err() {
-        eprintln!("skipped: the limit cannot be raised again by this user");
-        return;
-    }
+    nix::sys::resource::setrlimit(limit, soft * 2, hard).unwrap();
     log.append(&refusal()).unwrap();
     let entries = entries(dir);
     let gap = &entries[entries.len() - 2].record;
