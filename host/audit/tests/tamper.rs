@@ -52,8 +52,10 @@ fn an_unharmed_log_is_sound_up_to_its_head() {
     assert!(report.summary.closed);
 }
 
-/// One bit of every byte, by turns one that keeps a letter a letter, one that changes its case, and one
-/// that makes it no text at all; all three of every byte in a release build, where it takes seconds.
+/// A flip that keeps a letter a letter, one that changes its case, and one that makes it no text at all.
+///
+/// In a release build all three in every byte of the 50 records, which takes seconds there. Otherwise, by
+/// turns, one in every byte of five of them: the first two, one in the middle, the last two.
 #[test]
 fn f1_every_flipped_byte_is_found_on_its_line() {
     let (lines, _) = log();
@@ -65,9 +67,13 @@ fn f1_every_flipped_byte_is_found_on_its_line() {
             scope.spawn(move || {
                 let file = tempfile::NamedTempFile::new().unwrap();
                 for at in (thread..text.len()).step_by(threads) {
+                    let line = 1 + text[..at].iter().filter(|b| **b == b'\n').count() as u64;
+                    if cfg!(debug_assertions) && !matches!(line, 1 | 2 | 25 | 49 | 50) {
+                        continue;
+                    }
                     for (turn, flip) in [0x01, 0x20, 0x80].into_iter().enumerate() {
                         if !cfg!(debug_assertions) || at / threads % 3 == turn {
-                            flip_byte(file.path(), text, at, flip);
+                            flip_byte(file.path(), text, line, at, flip);
                         }
                     }
                 }
@@ -76,8 +82,7 @@ fn f1_every_flipped_byte_is_found_on_its_line() {
     });
 }
 
-fn flip_byte(file: &Path, text: &[u8], at: usize, flip: u8) {
-    let line = 1 + text[..at].iter().filter(|b| **b == b'\n').count() as u64;
+fn flip_byte(file: &Path, text: &[u8], line: u64, at: usize, flip: u8) {
     let mut changed = text.to_vec();
     changed[at] ^= flip;
     fs::write(file, &changed).unwrap();
