@@ -60,7 +60,10 @@ pub(crate) fn stdout_flood() -> Attempt {
     let line = [b'x'; 1023];
     for number in 0..LINES {
         if let Err(error) = out.write_all(&line).and_then(|()| out.write_all(b"\n")) {
-            return Attempt::new("write 100 MB to stdout", Err::<String, _>(format!("at line {number}: {error}")));
+            return Attempt::new(
+                "write 100 MB to stdout",
+                Err::<String, _>(format!("at line {number}: {error}")),
+            );
         }
     }
     Attempt::new("write 100 MB to stdout", Ok::<_, String>("every write returned"))

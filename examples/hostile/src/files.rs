@@ -31,7 +31,14 @@ pub(crate) fn dot_dot() -> Attempt {
             ways.push((path, result));
         }
     }
-    for path in ["..", "../etc/passwd", "./../../etc/passwd", "a/../../etc/passwd", "..\\..\\etc\\passwd", "\0/../etc"] {
+    for path in [
+        "..",
+        "../etc/passwd",
+        "./../../etc/passwd",
+        "a/../../etc/passwd",
+        "..\\..\\etc\\passwd",
+        "\0/../etc",
+    ] {
         ways.extend(through_each_folder(path, PathFlags::SYMLINK_FOLLOW));
     }
     if ways.is_empty() {
@@ -54,16 +61,34 @@ pub(crate) fn write() -> Attempt {
     let mut ways = Vec::new();
     for (folder, name) in get_directories() {
         let root = name.trim_end_matches('/');
-        ways.push((format!("{root}/planted"), fs::write(format!("{root}/planted"), "x").map(|()| "written".into()).map_err(|error| error.to_string())));
-        let created = folder.open_at(PathFlags::empty(), "planted", OpenFlags::CREATE, DescriptorFlags::WRITE);
-        ways.push((format!("create in {name}"), created.map(|_| "created".into()).map_err(|code| code.message().into())));
+        ways.push((
+            format!("{root}/planted"),
+            fs::write(format!("{root}/planted"), "x")
+                .map(|()| "written".into())
+                .map_err(|error| error.to_string()),
+        ));
+        let created =
+            folder.open_at(PathFlags::empty(), "planted", OpenFlags::CREATE, DescriptorFlags::WRITE);
+        ways.push((
+            format!("create in {name}"),
+            created.map(|_| "created".into()).map_err(|code| code.message().into()),
+        ));
         let made = folder.create_directory_at("planted.d");
-        ways.push((format!("mkdir in {name}"), made.map(|()| "made".into()).map_err(|code| code.message().into())));
+        ways.push((
+            format!("mkdir in {name}"),
+            made.map(|()| "made".into()).map_err(|code| code.message().into()),
+        ));
         let linked = folder.symlink_at(SECRET, "planted.link");
-        ways.push((format!("symlink in {name}"), linked.map(|()| "linked".into()).map_err(|code| code.message().into())));
+        ways.push((
+            format!("symlink in {name}"),
+            linked.map(|()| "linked".into()).map_err(|code| code.message().into()),
+        ));
     }
     if ways.is_empty() {
-        ways.push(("/planted".into(), fs::write("/planted", "x").map(|()| "written".into()).map_err(|error| error.to_string())));
+        ways.push((
+            "/planted".into(),
+            fs::write("/planted", "x").map(|()| "written".into()).map_err(|error| error.to_string()),
+        ));
     }
     Attempt::any("write into a granted folder", ways)
 }

@@ -86,7 +86,8 @@ fn matches(rule: &Rule, text: &[u8], at: usize) -> Option<Match> {
 
 /// Documentation shows credentials of the right form that are none.
 fn is_placeholder(body: &[u8]) -> bool {
-    const WORDS: [&[u8]; 10] = [
+    const WORDS: [&[u8]; 11] = [
+        b"password",
         b"example",
         b"placeholder",
         b"changeme",

@@ -67,10 +67,16 @@ pub(crate) fn stats(text: &str, top: usize) -> Stats {
     }
 }
 
-/// Runs of letters and digits; an apostrophe or a hyphen inside one belongs to it.
+/// Runs of letters and digits; an apostrophe or a hyphen inside one belongs to it, and so do the
+/// signs inside a number.
 fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !c.is_alphanumeric() && !matches!(c, '\'' | '’' | '-'))
-        .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()))
+    let other = |c: char| !c.is_alphanumeric();
+    text.split_whitespace()
+        .flat_map(move |chunk| {
+            let number = chunk.trim_matches(other).chars().all(|c| c.is_ascii_digit() || ".,:".contains(c));
+            chunk.split(move |c| other(c) && !number && !matches!(c, '\'' | '’' | '-'))
+        })
+        .map(move |word| word.trim_matches(other))
         .filter(|word| !word.is_empty())
 }
 

@@ -14,9 +14,12 @@ const COMPONENTIZE: &str = "componentize-py==0.25.1";
 pub(super) fn build(places: &Places, wasi: bool, progress: Progress<'_>) -> Result<Made> {
     let program = install(places, progress)?;
     let folder = places.root.join(GUESTS);
-    let component = places.work.join("python").join("greet.wasm");
+    let work = places.work.join("python");
+    let component = work.join("greet.wasm");
+    // A copy: it leaves its bytecode beside the source, which would then look changed.
+    fs::copy(folder.join("python/app.py"), work.join("app.py")).context("cannot copy app.py")?;
     let mut command = Command::new(program);
-    command.current_dir(folder.join("python")).env("PYTHONDONTWRITEBYTECODE", "1");
+    command.current_dir(&work);
     command.arg("-d").arg(folder.join("wit/greet.wit")).args(["-w", "greet", "componentize"]);
     if !wasi {
         command.arg("--stub-wasi");
