@@ -16,6 +16,8 @@ use crate::{AuditError, Entry, bounds, place};
 pub struct Reader {
     path: PathBuf,
     lines: Lines<BufReader<File>>,
+    /// The number that the next record should have, for what an error says.
+    next: u64,
 }
 
 impl Reader {
@@ -26,7 +28,7 @@ impl Reader {
     /// It cannot be opened.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, AuditError> {
         let (path, file) = open(path.as_ref())?;
-        Ok(Self { path, lines: Lines::new(BufReader::with_capacity(bounds::LINE, file), 0) })
+        Ok(Self { path, lines: Lines::new(BufReader::with_capacity(bounds::LINE, file), 0), next: 0 })
     }
 
     /// Opens it near its end: skips all but about the last `bytes`, up to the beginning of a line.
@@ -45,7 +47,7 @@ impl Reader {
         if start > 0 {
             lines.next().map_err(failed)?;
         }
-        Ok(Self { path, lines })
+        Ok(Self { path, lines, next: 0 })
     }
 
     /// The first record with this number.
@@ -68,12 +70,18 @@ impl Iterator for Reader {
     type Item = Result<Entry, AuditError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let at = self.lines.offset;
-        let unsound = |problem| AuditError::Unsound { path: self.path.clone(), seq: at, problem };
+        let seq = self.next;
+        let unsound = |problem| AuditError::Unsound { path: self.path.clone(), seq, problem };
         Some(match self.lines.next() {
             Ok(Piece::End | Piece::Torn(_)) => return None,
             Ok(Piece::TooLong) => Err(unsound("a line is longer than any record".into())),
-            Ok(Piece::Line(line)) => Parsed::read(line).map(Parsed::into_entry).map_err(unsound),
+            Ok(Piece::Line(line)) => match Parsed::read(line) {
+                Ok(parsed) => {
+                    self.next = parsed.wire.seq.saturating_add(1);
+                    Ok(parsed.into_entry())
+                }
+                Err(problem) => Err(unsound(problem)),
+            },
             Err(source) => Err(AuditError::File { step: "read", path: self.path.clone(), source }),
         })
     }

@@ -87,7 +87,7 @@ fn f10_a_second_writer_is_refused_and_told_the_pid_of_the_first() {
     let log = Log::open(&at.dir).unwrap();
     match Log::open(&at.dir) {
         Err(AuditError::Locked { pid, .. }) => assert!(pid.is_none_or(|pid| pid == std::process::id())),
-        other => panic!("{:?}", other.map(drop)),
+        other => panic!("{other:?}"),
     }
     log.append(&refusal()).unwrap();
     drop(log);
