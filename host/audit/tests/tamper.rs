@@ -54,7 +54,7 @@ fn an_unharmed_log_is_sound_up_to_its_head() {
 
 /// A flip that keeps a letter a letter, one that changes its case, and one that makes it no text at all.
 ///
-/// In a release build all three in every byte of the 50 records, which takes seconds there. Otherwise, by
+/// In a release build all three in every byte of the 50 records: 70,000 verifications. Otherwise, by
 /// turns, one in every byte of five of them: the first two, one in the middle, the last two.
 #[test]
 fn f1_every_flipped_byte_is_found_on_its_line() {
