@@ -60,7 +60,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let began = Instant::now();
     let dist = programs::build(false)?;
     programs::build_probe()?;
-    crate::build_guests()?;
+    let skipped_guests = crate::build_guests()?;
     let tests = build_tests(options)?;
     eprintln!("everything built in {}\n", seconds(began.elapsed()));
 
@@ -75,7 +75,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         home: None,
         tmp: None,
     };
-    let mut total = Counts::default();
+    let mut total = Counts { skipped: skipped_guests.len(), skips: skipped_guests, ..Counts::default() };
     total += part(&stage, &tests, false, options)?;
     if root {
         let unprivileged = nobody::stage(&stage, &tests)?;
