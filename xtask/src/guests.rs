@@ -135,12 +135,16 @@ pub(crate) fn build_examples(progress: Progress<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Builds the test guests; what could not be built is told through `progress`.
+/// Builds the test guests; `progress` is told what built each, and what was skipped and why.
 ///
 /// # Errors
 /// As [`test_guests`].
 pub(crate) fn build_test_guests(progress: Progress<'_>) -> Result<()> {
-    for Skipped { name, why } in test_guests(progress)?.skipped {
+    let report = test_guests(progress)?;
+    for Guest { name, toolchain, rebuilt } in report.built {
+        progress(&format!("{name} by {toolchain}{}", if rebuilt { "" } else { ", up to date" }));
+    }
+    for Skipped { name, why } in report.skipped {
         progress(&format!("skipped {name}: {why}"));
     }
     Ok(())
