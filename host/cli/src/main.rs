@@ -1,2 +1,41 @@
-//! Under construction.
-fn main() {}
+//! The program `stockade`: runs plugins that nobody trusts, checks the machine, reads the audit log.
+#![forbid(unsafe_code)]
+
+mod args;
+mod audit;
+mod doctor;
+mod exit;
+mod failure;
+mod home;
+mod logging;
+mod output;
+mod programs;
+mod progress;
+mod run;
+mod tools;
+mod value;
+
+use std::process::ExitCode;
+
+use args::{Arguments, Command};
+use exit::Exit;
+use failure::Failure;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::read() {
+        Ok(arguments) => arguments,
+        Err(exit) => return exit.into(),
+    };
+    logging::start(arguments.log);
+    let format = arguments.command.format();
+    let done: Result<Exit, Failure> = match arguments.command {
+        Command::Run(arguments) => run::run(arguments),
+        Command::Tools(arguments) => tools::run(arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Audit(arguments) => audit::run(arguments),
+    };
+    match done {
+        Ok(exit) => exit.into(),
+        Err(failure) => failure.report(format).into(),
+    }
+}

@@ -1,0 +1,307 @@
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use stockade_policy::PluginType;
+use tracing::level_filters::LevelFilter;
+
+use crate::exit::{self, Exit};
+use crate::failure::Failure;
+use crate::output::Format;
+
+/// Runs plugins that you do not trust.
+///
+/// Each plugin runs in a confined process of its own. It reaches what you granted and nothing else, and
+/// every attempt at more is in the audit log.
+#[derive(Debug, Parser)]
+#[command(name = "stockade", version, after_help = exit::TABLE, propagate_version = true)]
+pub(crate) struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// The least that is told on standard error: off, error, warn, info, debug, trace.
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "info")]
+    pub(crate) log: LevelFilter,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run one tool of a plugin; its result goes to standard output, everything else to standard error.
+    #[command(after_help = exit::TABLE)]
+    Run(Run),
+    /// List the tools of a plugin, with the JSON Schemas of their arguments and results.
+    Tools(Tools),
+    /// Check what this machine and this installation offer, and what is missing.
+    Doctor(Doctor),
+    /// Read and verify the audit log.
+    Audit(Audit),
+}
+
+/// Where things are kept.
+#[derive(Debug, Args)]
+pub(crate) struct Places {
+    /// The state folder [default: /var/lib/stockade for root, otherwise stockade in $XDG_STATE_HOME].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// The audit log's folder [default: audit in the state folder].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) audit: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Output {
+    /// For people, or one JSON document for programs; errors too.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+/// Which namespaces a worker gets besides every other layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Namespaces {
+    /// Those that cost next to nothing.
+    #[default]
+    Auto,
+    /// A network namespace too.
+    All,
+    /// None, for kernels and containers that forbid them. Every other layer stays.
+    Off,
+}
+
+/// What a plugin is, and what it gets.
+#[derive(Debug, Args)]
+pub(crate) struct Loading {
+    /// A folder with a plugin.toml, or a component file, which needs --type.
+    #[arg(value_name = "PLUGIN")]
+    pub(crate) plugin: PathBuf,
+    /// The type of a bare component: node, integration, agent, quality_gate.
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) plugin_type: Option<String>,
+    /// Grants the plugin a directory to read: fs.read=HOST_DIR:GUEST_DIR.
+    #[arg(long = "grant", value_name = "CAPABILITY=RESOURCE")]
+    pub(crate) grants: Vec<String>,
+    /// Sets a configuration value that the plugin may read.
+    #[arg(long = "config", value_name = "KEY=JSON")]
+    pub(crate) config: Vec<String>,
+    /// Memory that the worker may use, as 64MiB [default: the profile's].
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) memory: Option<String>,
+    /// Which namespaces the worker gets.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) namespaces: Namespaces,
+    /// Where stockade-worker and stockade-compiler are [default: beside this program].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) programs: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) loading: Loading,
+    /// The tool to run.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tool: String,
+    /// Its arguments: a JSON text, - for standard input, or @FILE.
+    #[arg(long = "args", value_name = "JSON", default_value = "{}")]
+    pub(crate) arguments: String,
+    /// How long the call may take, as 5s or 500ms [default: the profile's].
+    #[arg(long, value_name = "TIME")]
+    pub(crate) deadline: Option<String>,
+    #[command(flatten)]
+    pub(crate) places: Places,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Tools {
+    #[command(flatten)]
+    pub(crate) loading: Loading,
+    #[command(flatten)]
+    pub(crate) places: Places,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub(crate) places: Places,
+    /// Where stockade-worker and stockade-compiler are [default: beside this program].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) programs: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Audit {
+    #[command(subcommand)]
+    pub(crate) command: AuditCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Show the last records.
+    Tail {
+        /// How many.
+        #[arg(short = 'n', long = "records", value_name = "N", default_value_t = 20)]
+        records: usize,
+        #[command(flatten)]
+        places: Places,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show one record with everything that it says.
+    Show {
+        /// Its number.
+        seq: u64,
+        #[command(flatten)]
+        places: Places,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Check every record and the chain; say what is wrong, and where.
+    Verify {
+        /// A head that was kept elsewhere: shows that the log was cut off or exchanged for an older copy.
+        #[arg(long, value_name = "SEQ:HASH")]
+        head: Option<String>,
+        #[command(flatten)]
+        places: Places,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+impl Command {
+    pub(crate) fn format(&self) -> Format {
+        match self {
+            Self::Run(arguments) => arguments.output.format,
+            Self::Tools(arguments) => arguments.output.format,
+            Self::Doctor(arguments) => arguments.output.format,
+            Self::Audit(Audit { command }) => match command {
+                AuditCommand::Tail { output, .. }
+                | AuditCommand::Show { output, .. }
+                | AuditCommand::Verify { output, .. } => output.format,
+            },
+        }
+    }
+}
+
+impl Loading {
+    pub(crate) fn plugin_type(&self) -> Result<Option<PluginType>, Failure> {
+        let parsed = self.plugin_type.as_deref().map(str::parse).transpose();
+        parsed.map_err(|error: stockade_policy::UnknownPluginType| {
+            Failure::usage(
+                "unknown-type",
+                "--type",
+                format!("unknown plugin type {:?}", error.0),
+                "the types are node, integration, agent, quality_gate",
+            )
+        })
+    }
+}
+
+impl Arguments {
+    /// Reads the command line; says what is wrong with it, or shows the help, and how the program ends.
+    pub(crate) fn read() -> Result<Self, Exit> {
+        Self::try_parse().map_err(|error| {
+            if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+                let _ = error.print();
+                return Exit::Ok;
+            }
+            if !wants_json(std::env::args_os().skip(1)) {
+                let _ = error.print();
+                return Exit::Usage;
+            }
+            let message = error.render().to_string();
+            let message = message.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            Failure::usage("usage", "command line", message.to_owned(), "see --help").report(Format::Json)
+        })
+    }
+}
+
+/// Whether a command line that does not parse asks for JSON all the same.
+fn wants_json(arguments: impl Iterator<Item = std::ffi::OsString>) -> bool {
+    let arguments: Vec<_> = arguments.collect();
+    arguments.iter().any(|argument| argument == "--format=json")
+        || arguments.windows(2).any(|pair| pair[0] == "--format" && pair[1] == "json")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn run_takes_what_the_manual_says() {
+        let arguments = Arguments::try_parse_from([
+            "stockade",
+            "run",
+            "plugins/x",
+            "--type",
+            "node",
+            "--grant",
+            "fs.read=a:/a",
+            "--grant",
+            "fs.read=b:/b",
+            "--config",
+            "k=1",
+            "--tool",
+            "scan",
+            "--args",
+            "-",
+            "--deadline",
+            "5s",
+            "--memory",
+            "64MiB",
+            "--audit",
+            "log",
+            "--state",
+            "s",
+            "--namespaces",
+            "off",
+            "--format",
+            "json",
+        ])
+        .expect("arguments");
+        assert_eq!(arguments.command.format(), Format::Json);
+        let Command::Run(run) = arguments.command else { panic!("another command") };
+        assert_eq!(run.loading.grants.len(), 2);
+        assert_eq!(run.loading.plugin_type().expect("a type"), Some(PluginType::Node));
+        assert_eq!((run.tool.as_str(), run.arguments.as_str()), ("scan", "-"));
+        assert_eq!(run.loading.namespaces, Namespaces::Off);
+    }
+
+    #[test]
+    fn run_without_a_tool_is_no_command() {
+        assert!(Arguments::try_parse_from(["stockade", "run", "x"]).is_err());
+    }
+
+    #[test]
+    fn arguments_are_an_empty_object_if_not_given() {
+        let parsed = Arguments::try_parse_from(["stockade", "run", "x", "--tool", "t"]).expect("arguments");
+        let Command::Run(run) = parsed.command else { panic!("another command") };
+        assert_eq!(run.arguments, "{}");
+    }
+
+    #[test]
+    fn an_unknown_type_is_told_with_the_types() {
+        let parsed =
+            Arguments::try_parse_from(["stockade", "tools", "x", "--type", "nod"]).expect("arguments");
+        let Command::Tools(tools) = parsed.command else { panic!("another command") };
+        assert_eq!(tools.loading.plugin_type().expect_err("none").problem.code, "unknown-type");
+    }
+
+    #[test]
+    fn json_is_wanted_in_both_spellings() {
+        let wants = |line: &str| wants_json(line.split(' ').map(Into::into));
+        assert!(wants("run --format json") && wants("run --format=json x"));
+        assert!(!wants("run --format text json") && !wants("run json"));
+    }
+}

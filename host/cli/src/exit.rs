@@ -1,0 +1,105 @@
+use std::process::ExitCode;
+
+/// How the program ends. The numbers are a promise: scripts branch on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// It worked.
+    Ok = 0,
+    /// The tool ran and reported an error, or trapped.
+    ToolError = 1,
+    /// The command line, or what it names, is wrong.
+    Usage = 2,
+    /// A grant was refused, or the worker was ended: for a forbidden call, at a limit, at its deadline.
+    Refused = 3,
+    /// The plugin is not one that can run here.
+    BadPlugin = 4,
+    /// This machine, or this installation, cannot confine plugins.
+    UnsupportedHost = 5,
+    /// The audit log cannot be written or read, or does not verify.
+    Audit = 6,
+}
+
+/// The table for `--help`.
+pub(crate) const TABLE: &str = "\
+Exit codes:
+  0  it worked
+  1  the tool ran and reported an error, or trapped
+  2  the command line, or what it names, is wrong (also arguments that do not fit the tool)
+  3  a grant was refused, or the worker was ended: for a forbidden call, at a limit, at its deadline
+  4  the plugin is not one that can run here
+  5  this machine, or this installation, cannot confine plugins
+  6  the audit log cannot be written or read, or does not verify";
+
+/// The codes of problems that are not the plugin's fault; every other code that comes up while a plugin
+/// is read and loaded is.
+const CODES: &[(&str, Exit)] = &[
+    ("type-needed", Exit::Usage),
+    ("type-conflict", Exit::Usage),
+    ("plugin-not-found", Exit::Usage),
+    ("plugin-unreadable", Exit::Usage),
+    ("unknown-tool", Exit::Usage),
+    ("bad-arguments", Exit::Usage),
+    ("arguments-not-json", Exit::Usage),
+    ("arguments-too-long", Exit::Usage),
+    ("grant-missing", Exit::Usage),
+    ("grant-not-a-directory", Exit::Usage),
+    ("grant-unreadable", Exit::Usage),
+    ("limit-above-maximum", Exit::Usage),
+    ("above-ceiling", Exit::Refused),
+    ("too-many-grants", Exit::Refused),
+    ("compile-cap", Exit::Refused),
+    ("forbidden-call", Exit::Refused),
+    ("foreign-call", Exit::Refused),
+    ("protocol-fault", Exit::Refused),
+    ("deadline", Exit::Refused),
+    ("worker-died", Exit::Refused),
+    ("backing-off", Exit::Refused),
+    ("unsupported-host", Exit::UnsupportedHost),
+    ("program-missing", Exit::UnsupportedHost),
+    ("state-folder", Exit::UnsupportedHost),
+    ("launch-failed", Exit::UnsupportedHost),
+    ("not-attested", Exit::UnsupportedHost),
+    ("memory", Exit::UnsupportedHost),
+    ("threads", Exit::UnsupportedHost),
+    ("stopped", Exit::UnsupportedHost),
+    ("audit-log", Exit::Audit),
+];
+
+impl Exit {
+    /// The exit that a problem's code stands for.
+    pub(crate) fn of_code(code: &str) -> Self {
+        CODES.iter().find(|(known, _)| *known == code).map_or(Self::BadPlugin, |(_, exit)| *exit)
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_exit_stands_in_the_help() {
+        for exit in [
+            Exit::Ok,
+            Exit::ToolError,
+            Exit::Usage,
+            Exit::Refused,
+            Exit::BadPlugin,
+            Exit::UnsupportedHost,
+            Exit::Audit,
+        ] {
+            assert!(TABLE.contains(&format!("\n  {}  ", exit as u8)), "{exit:?}");
+        }
+    }
+
+    #[test]
+    fn a_code_that_nobody_listed_is_the_plugins_fault() {
+        assert_eq!(Exit::of_code("unknown-import"), Exit::BadPlugin);
+        assert_eq!(Exit::of_code("audit-log"), Exit::Audit);
+    }
+}

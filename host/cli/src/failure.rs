@@ -1,0 +1,77 @@
+use serde_json::{Value, json};
+use stockade_package::{Explain, Problem};
+
+use crate::exit::Exit;
+use crate::output::{self, Format, SCHEMA, safe};
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// How the program ends.
+    pub(crate) exit: Exit,
+    /// What to tell.
+    pub(crate) problem: Problem,
+    /// What the JSON document says besides.
+    pub(crate) extra: Vec<(&'static str, Value)>,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, problem: Problem) -> Self {
+        Self { exit, problem, extra: Vec::new() }
+    }
+
+    /// Something on the command line is wrong.
+    pub(crate) fn usage(code: &'static str, field: &str, message: String, next_step: &str) -> Self {
+        let problem = Problem { code, field: field.to_owned(), message, next_step: next_step.to_owned() };
+        Self::new(Exit::Usage, problem)
+    }
+
+    /// An error of a host crate; its code says how the program ends.
+    pub(crate) fn of(error: &impl Explain) -> Self {
+        let problem = error.problem();
+        Self::new(Exit::of_code(problem.code), problem)
+    }
+
+    /// Tells it, and says how the program ends.
+    pub(crate) fn report(self, format: Format) -> Exit {
+        match format {
+            Format::Text => output::note(&text(&self.problem)),
+            Format::Json => {
+                let mut document = serde_json::Map::new();
+                document.insert("schema".to_owned(), json!(SCHEMA));
+                document.insert("error".to_owned(), json!(self.problem));
+                document.extend(self.extra.into_iter().map(|(key, value)| (key.to_owned(), value)));
+                output::document(&Value::Object(document));
+            }
+        }
+        self.exit
+    }
+}
+
+/// A problem for people.
+fn text(problem: &Problem) -> String {
+    let mut text = format!("error[{}]: {}", problem.code, safe(&problem.message));
+    if !problem.field.is_empty() {
+        text.push_str(&format!("\n  at: {}", safe(&problem.field)));
+    }
+    if !problem.next_step.is_empty() {
+        text.push_str(&format!("\n  next: {}", safe(&problem.next_step)));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_message_does_not_reach_the_terminal_as_it_is() {
+        let problem = Problem {
+            code: "unknown-import",
+            field: "a\u{1b}]0;b".to_owned(),
+            message: "one\ntwo".to_owned(),
+            next_step: String::new(),
+        };
+        assert_eq!(text(&problem), "error[unknown-import]: one\\u{a}two\n  at: a\\u{1b}]0;b");
+    }
+}

@@ -1,0 +1,210 @@
+//! `stockade run`, and everything of this program that drives a host.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use stockade_host::{CallOptions, GrantRequest, Host, LoadRequest, Namespaces, Outcome, Plugin, Status};
+use stockade_package::{Package, Problem};
+use stockade_policy::{Capability, Profile, Source};
+
+use crate::args::{self, Loading, Places, Run};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::home::Home;
+use crate::output::{self, Format, SCHEMA, safe};
+use crate::progress::Progress;
+use crate::value::{self, Grant};
+
+pub(crate) fn run(arguments: Run) -> Result<Exit, Failure> {
+    let deadline =
+        arguments.deadline.as_deref().map(|text| value::duration("--deadline", text)).transpose()?;
+    let json = value::arguments(&arguments.arguments)?;
+    let (host, plugin) = load(&arguments.loading, &arguments.places)?;
+    let outcome = plugin.call_blocking(&arguments.tool, &json, CallOptions { deadline });
+    host.stop_blocking();
+    finish(outcome, arguments.output.format)
+}
+
+/// Builds a host and loads the plugin that the command line describes.
+pub(crate) fn load(loading: &Loading, places: &Places) -> Result<(Host, Plugin), Failure> {
+    let plugin_type = loading.plugin_type()?;
+    let grants = loading.grants.iter().map(|text| value::grant(text)).collect::<Result<Vec<_>, _>>()?;
+    let config = loading.config.iter().map(|text| value::config(text)).collect::<Result<Vec<_>, _>>()?;
+    let memory = loading.memory.as_deref().map(|text| value::size("--memory", text)).transpose()?;
+    let home = Home::find(places)?;
+
+    let package = Package::open(&loading.plugin, plugin_type).map_err(|error| Failure::of(&error))?;
+    let profile = Profile::of(package.identity.plugin_type);
+    let mut request = LoadRequest::new(package);
+    for grant in grants {
+        request = request.grant(allow(grant, profile)?);
+    }
+    for (key, json) in config {
+        request = request.config(key, json);
+    }
+    if let Some(bytes) = memory {
+        request = request.memory_bytes(bytes);
+    }
+    let mut builder =
+        Host::builder().state_dir(home.state).audit_dir(home.audit).namespaces(match loading.namespaces {
+            args::Namespaces::Auto => Namespaces::Cheap,
+            args::Namespaces::All => Namespaces::All,
+            args::Namespaces::Off => Namespaces::Off,
+        });
+    if let Some(folder) = &loading.programs {
+        builder = builder.programs_dir(folder);
+    }
+    let host = builder.build().map_err(|error| Failure::of(&error))?;
+    let progress = Progress::start("compiling and confining");
+    let loaded = host.load_blocking(request);
+    drop(progress);
+    match loaded {
+        Ok(plugin) => {
+            for scope in plugin.pending() {
+                let wish = format!("{}:{}", scope.capability(), scope.resource().unwrap_or_default());
+                output::note(&format!("note: the plugin asks for {} and was not granted it", safe(&wish)));
+            }
+            Ok((host, plugin))
+        }
+        Err(error) => {
+            host.stop_blocking();
+            Err(Failure::of(&error))
+        }
+    }
+}
+
+/// A grant of the command line, as the host takes it.
+fn allow(grant: Grant, profile: &Profile) -> Result<GrantRequest, Failure> {
+    let Grant { capability, directory, root } = grant;
+    if capability == Capability::FsRead {
+        // Whether it is within the ceiling is the host's to say, and to record.
+        return Ok(GrantRequest::read_tree(directory, root).from_source(Source::CommandLine));
+    }
+    let reachable = profile.always.contains(&capability)
+        || profile.on_request.contains(&capability)
+        || profile.ceiling.contains_key(&capability);
+    let problem = if reachable {
+        Problem {
+            code: "grant-unavailable",
+            field: format!("--grant {capability}"),
+            message: format!("{capability} cannot be granted on the command line in this version"),
+            next_step: "grant fs.read, or do without".to_owned(),
+        }
+    } else {
+        Problem {
+            code: "above-ceiling",
+            field: format!("--grant {capability}"),
+            message: format!("{capability}:{root} is above the ceiling of profile {}", profile.plugin_type),
+            next_step: "use a plugin type whose profile can have it, or do without".to_owned(),
+        }
+    };
+    let exit = if reachable { Exit::Usage } else { Exit::Refused };
+    Err(Failure::new(exit, problem))
+}
+
+/// What was recorded during the call, for the JSON document.
+fn facts(status: Status, denials: &[u64], elapsed: Duration) -> Vec<(&'static str, Value)> {
+    // Milliseconds with three digits; a call is far shorter than what f64 carries exactly.
+    let milliseconds = elapsed.as_micros() as f64 / 1000.0;
+    vec![("status", json!(status)), ("denials", json!(denials)), ("elapsed_ms", json!(milliseconds))]
+}
+
+fn finish(outcome: Outcome, format: Format) -> Result<Exit, Failure> {
+    let Outcome { status, value, reason, denials, elapsed } = outcome;
+    if format == Format::Text && !denials.is_empty() {
+        let numbers: Vec<String> = denials.iter().take(10).map(u64::to_string).collect();
+        let more = if denials.len() > 10 { ", ..." } else { "" };
+        output::note(&format!(
+            "note: {} of this call in the audit log: {}{more} (stockade audit show {})",
+            if denials.len() == 1 { "1 record".to_owned() } else { format!("{} records", denials.len()) },
+            numbers.join(", "),
+            denials[0],
+        ));
+    }
+    match value {
+        Some(value) if output::is_json(&value) => {
+            match format {
+                Format::Text => output::line(&output::json(&value)),
+                Format::Json => output::line(&success(&value, &denials, elapsed)),
+            }
+            Ok(Exit::Ok)
+        }
+        Some(_) => {
+            let problem = Problem {
+                code: "result-not-json",
+                field: "result".to_owned(),
+                message: "the tool's result is not JSON".to_owned(),
+                next_step: "tell the plugin's author".to_owned(),
+            };
+            let extra = facts(Status::ToolError, &denials, elapsed);
+            Err(Failure { exit: Exit::ToolError, problem, extra })
+        }
+        None => {
+            let problem = reason.unwrap_or_else(|| Problem {
+                code: "no-reason",
+                field: String::new(),
+                message: "the call failed, and nobody said why".to_owned(),
+                next_step: "report this; it is a bug".to_owned(),
+            });
+            let exit = exit(status, problem.code);
+            Err(Failure { exit, problem, extra: facts(status, &denials, elapsed) })
+        }
+    }
+}
+
+/// The document of a call that worked. The value goes in as it came, so that no number loses a digit.
+fn success(value: &str, denials: &[u64], elapsed: Duration) -> String {
+    let mut head = json!({ "schema": SCHEMA });
+    for (key, fact) in facts(Status::Ok, denials, elapsed) {
+        head[key] = fact;
+    }
+    let head = head.to_string();
+    output::json(&format!("{},\"value\":{value}}}", head.trim_end_matches('}')))
+}
+
+fn exit(status: Status, code: &str) -> Exit {
+    match (status, Exit::of_code(code)) {
+        (Status::Ok, _) => Exit::Ok,
+        // Refusals to go on without a log, and the rest of what is not the plugin's doing.
+        (Status::Killed | Status::Failed, exit @ (Exit::Audit | Exit::UnsupportedHost | Exit::Usage)) => exit,
+        (Status::Denied | Status::Killed | Status::Failed, _) => Exit::Refused,
+        (Status::ToolError | Status::Trapped, _) => Exit::ToolError,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_of_a_success_is_json_and_keeps_every_digit() {
+        let text = success("{\"n\":12345678901234567890123}", &[3, 4], Duration::from_micros(1500));
+        assert!(text.ends_with(",\"value\":{\"n\":12345678901234567890123}}"), "{text}");
+        let document: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(document["schema"], SCHEMA);
+        assert_eq!(document["status"], "ok");
+        assert_eq!(document["denials"], json!([3, 4]));
+        assert_eq!(document["elapsed_ms"], 1.5);
+    }
+
+    #[test]
+    fn exits_follow_status_and_code() {
+        assert_eq!(exit(Status::Killed, "deadline"), Exit::Refused);
+        assert_eq!(exit(Status::Killed, "audit-log"), Exit::Audit);
+        assert_eq!(exit(Status::Denied, "denied"), Exit::Refused);
+        assert_eq!(exit(Status::ToolError, "failed"), Exit::ToolError);
+        assert_eq!(exit(Status::ToolError, "unknown-tool"), Exit::ToolError);
+        assert_eq!(exit(Status::Trapped, "trapped"), Exit::ToolError);
+        assert_eq!(exit(Status::Failed, "unknown-tool"), Exit::Usage);
+        assert_eq!(exit(Status::Failed, "bad-arguments"), Exit::Usage);
+        assert_eq!(exit(Status::Failed, "not-attested"), Exit::UnsupportedHost);
+    }
+
+    #[test]
+    fn a_capability_above_the_ceiling_is_named_with_the_profile() {
+        let grant = value::grant("fs.write=/a:/b").expect("a grant");
+        let failure = allow(grant, Profile::of(stockade_policy::PluginType::Node)).expect_err("refused");
+        assert_eq!((failure.problem.code, failure.exit), ("above-ceiling", Exit::Refused));
+        assert_eq!(failure.problem.message, "fs.write:/b is above the ceiling of profile node");
+    }
+}
