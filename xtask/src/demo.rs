@@ -25,7 +25,8 @@ pub(crate) fn run() -> Result<bool> {
         fs::remove_dir_all(&state).with_context(|| format!("cannot remove {}", state.display()))?;
     }
     fs::create_dir_all(&state).with_context(|| format!("cannot create {}", state.display()))?;
-    let stockade = Stockade::new(dist.join("stockade"), state.join("audit"));
+    let stockade =
+        Stockade::new(dist.join("stockade"), state.join("audit"), workspace::target()?.join("demo-state"));
     let root = workspace::root();
 
     show::heading("1. A plugin at work: secret-scan reads this repository, and nothing else");

@@ -15,6 +15,11 @@ use crate::workspace;
 /// Long enough for every tool that returns, short enough to watch those that do not.
 const DEADLINE: &str = "2s";
 
+/// Exit codes of `stockade` (docs/operating.md): the tool failed by itself, or it was stopped. Any other
+/// means that the attack was never made.
+const TOOL_ERROR: i32 = 1;
+const REFUSED: i32 = 3;
+
 /// Runs every tool; false when one got what it wanted.
 pub(super) fn run(stockade: &Stockade, playground: &Path) -> Result<bool> {
     fs::create_dir_all(playground)?;
@@ -47,7 +52,7 @@ pub(super) fn run(stockade: &Stockade, playground: &Path) -> Result<bool> {
     step.end(if lost.is_empty() { crate::ui::OK } else { crate::ui::BAD }, "");
     println!();
     show::table(["what it does", "what came of it", "layer", "rule"], &rows);
-    println!("\n   {} attacks, {} held, {} records", tools.len(), tools.len() - lost.len(), rows.len());
+    println!("\n   {} attacks, {} held", tools.len(), tools.len() - lost.len());
     if !lost.is_empty() {
         println!("   not held: {}", lost.join(", "));
     }
@@ -74,7 +79,7 @@ fn ended(tool: &str, ran: &Ran) -> (String, bool) {
         Some("refused") => ("refused; the plugin carried on".into(), true),
         Some(_) if only_counted => ("cut to its limit".into(), !ran.refusals().is_empty()),
         Some(_) => ("it got what it wanted".into(), false),
-        None => (ran.status().replace('_', " "), ran.code.is_some_and(|code| code != 0)),
+        None => (ran.status().replace('_', " "), matches!(ran.code, Some(TOOL_ERROR | REFUSED))),
     }
 }
 

@@ -12,6 +12,8 @@ use serde_json::Value;
 pub(super) struct Stockade {
     program: PathBuf,
     audit: PathBuf,
+    /// Compiled plugins are kept here from one demonstration to the next.
+    state: PathBuf,
 }
 
 /// What came of one run of a plugin.
@@ -28,8 +30,8 @@ pub(super) struct Ran {
 }
 
 impl Stockade {
-    pub(super) fn new(program: PathBuf, audit: PathBuf) -> Self {
-        Self { program, audit }
+    pub(super) fn new(program: PathBuf, audit: PathBuf, state: PathBuf) -> Self {
+        Self { program, audit, state }
     }
 
     pub(super) fn audit(&self) -> &Path {
@@ -69,7 +71,10 @@ impl Stockade {
             (plugin.to_string_lossy(), self.audit.to_string_lossy(), arguments.to_string());
         let mut all = vec!["run", &plugin];
         all.extend(options);
-        all.extend(["--tool", tool, "--args", &text, "--audit", &audit, "--format", "json"]);
+        let state = self.state.to_string_lossy();
+        all.extend([
+            "--tool", tool, "--args", &text, "--state", &state, "--audit", &audit, "--format", "json",
+        ]);
         let began = Instant::now();
         let output = self.call(&all)?;
         let took = began.elapsed();
@@ -96,8 +101,7 @@ impl Stockade {
 
 /// The tool's result within what `--format json` prints.
 fn result_of(answer: &Value) -> Option<Value> {
-    let value = answer.get("result").or_else(|| answer.get("value"))?;
-    (!value.is_null()).then(|| value.clone())
+    answer.get("value").cloned()
 }
 
 impl Ran {
@@ -109,7 +113,7 @@ impl Ran {
 
     /// How it ended, in the program's words.
     pub(super) fn said(&self) -> String {
-        let reason = &self.answer["reason"]["message"];
+        let reason = &self.answer["error"]["message"];
         match reason.as_str() {
             Some(reason) => reason.to_owned(),
             None if self.errors.is_empty() => format!("exit code {}", self.code.unwrap_or(-1)),
@@ -119,6 +123,7 @@ impl Ran {
 
     /// The one word for how it ended.
     pub(super) fn status(&self) -> String {
-        self.answer["status"].as_str().unwrap_or("no answer").to_owned()
+        let code = self.answer["error"]["code"].as_str();
+        self.answer["status"].as_str().or(code).unwrap_or("no answer").to_owned()
     }
 }
