@@ -47,10 +47,11 @@ fn main() -> ExitCode {
     let began = Instant::now();
     let done = match Args::parse().task {
         Task::Build { release } => programs::build(release).map(|_| true),
-        Task::Guests => build_guests().map(|skips| {
-            skips.iter().for_each(|skip| println!("{skip}"));
-            true
-        }),
+        Task::Guests => ui::step("plugins and guests", |progress| {
+            guests::build_examples(progress)?;
+            guests::build_test_guests(&mut |line| eprintln!("  {line}"))
+        })
+        .map(|()| true),
         Task::Test(options) => suite::run(&options),
         Task::Demo => demo::run(),
         Task::Bench(options) => bench::run(&options).map(|()| true),
