@@ -88,9 +88,10 @@ pub(crate) struct LoadingCalls {
 impl LoadingCalls {
     /// Receiving the artifact, opening it through its descriptor, and making its code executable.
     pub(crate) const WORKER: LoadingCalls = LoadingCalls { recvmsg: 1, openat: 1, statx: 1, exec_mapping: 1 };
-    /// Receiving the component and the file for the artifact.
+    /// Receiving the component and the file for the artifact. The engine publishes what it compiled before
+    /// it tells of it, so one mapping becomes executable; nothing ever jumps there.
     pub(crate) const COMPILER: LoadingCalls =
-        LoadingCalls { recvmsg: 1, openat: 0, statx: 0, exec_mapping: 0 };
+        LoadingCalls { recvmsg: 1, openat: 0, statx: 0, exec_mapping: 1 };
 
     /// Whether one more such call may happen. Looks at the number and at register arguments alone;
     /// which file an openat names is Landlock's to judge, and it refuses every path there is.

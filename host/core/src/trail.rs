@@ -273,6 +273,10 @@ impl Trail {
             Exit::Signal(signal) => record.detail("signal", signal),
             Exit::Unknown => record,
         };
+        // What was only counted is written out now, with its exact number.
+        if let Err(error) = self.log.settle(&self.launch) {
+            tracing::error!(target: "stockade::host", %error, "flood counts were not written");
+        }
         self.note(&record);
     }
 
