@@ -1,0 +1,99 @@
+//! `wasi:filesystem`, for reading. A directory is a name in the worker and nothing else; every name goes to
+//! the host, which opens it and hands over a descriptor. Files are read here, at native speed.
+
+mod directory;
+mod link;
+mod wit;
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use rustix::io::{Errno, pread};
+use stockade_ipc::{Entry, Stat};
+use stockade_policy::GuestPath;
+
+pub(crate) use link::{preopens, types};
+
+/// How many files can be open at once.
+#[derive(Clone)]
+pub(crate) struct Quota {
+    token: Arc<()>,
+    max: usize,
+}
+
+impl Quota {
+    /// Descriptors that the worker needs for itself: three null devices, the socket, the artifact; and a few
+    /// to spare.
+    const RESERVED: usize = 8;
+
+    /// For a worker that may receive files.
+    pub(crate) fn from_limit() -> Self {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let max = limit.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
+        Self { token: Arc::new(()), max: max.saturating_sub(Self::RESERVED) }
+    }
+
+    /// For a worker whose filter lets no file in.
+    pub(crate) fn none() -> Self {
+        Self { token: Arc::new(()), max: 0 }
+    }
+
+    /// Whether the filter lets files in.
+    pub(crate) fn receives(&self) -> bool {
+        self.max > 0
+    }
+
+    fn is_used_up(&self) -> bool {
+        Arc::strong_count(&self.token) > self.max
+    }
+}
+
+/// A file that the host opened for reading.
+pub(crate) struct OpenFile {
+    fd: OwnedFd,
+    _counted: Arc<()>,
+}
+
+impl OpenFile {
+    /// Up to `len` bytes from `position` on; none at the end.
+    pub(crate) fn read_at(&self, len: u64, position: u64) -> Result<Vec<u8>, Errno> {
+        // Longer files do not exist; pread(2) takes no offset that is negative as an `off_t`.
+        if i64::try_from(position).is_err() {
+            return Ok(Vec::new());
+        }
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
+        loop {
+            match pread(&self.fd, &mut bytes, position) {
+                Ok(count) => {
+                    bytes.truncate(count);
+                    return Ok(bytes);
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// `descriptor`
+pub(crate) enum Descriptor {
+    /// A directory, by its whole guest path.
+    Directory(GuestPath),
+    /// A file, and what the host told of it when it was opened.
+    File { file: Arc<OpenFile>, path: GuestPath, stat: Box<Stat> },
+}
+
+impl Descriptor {
+    pub(crate) fn path(&self) -> &GuestPath {
+        match self {
+            Self::Directory(path) | Self::File { path, .. } => path,
+        }
+    }
+}
+
+/// `directory-entry-stream`: what the last answer brought, and where to go on.
+pub(crate) struct Listing {
+    path: GuestPath,
+    entries: std::vec::IntoIter<Entry>,
+    next: Option<u64>,
+}
