@@ -23,8 +23,17 @@ fn tool(world: &World, export: &Export, budget: &mut Budget) -> Result<Tool, Pac
     let mut derivation = Derivation { world, function: &export.name, budget };
     let fields: Vec<(&str, TypeId)> = export.params.iter().map(|p| (p.name.as_str(), p.ty)).collect();
     let input = derivation.object(&fields)?;
-    let output = export.result.map(|id| derivation.schema(id)).transpose()?;
-    Tool::derived(export.name.clone(), input, output)
+    // A function's own result is not wrapped: `ok` is the call's value, `err` its failure.
+    let result = match export.result.map(|id| derivation.of(id)).transpose()? {
+        Some(WitType::Result(ok, _)) => *ok,
+        _ => export.result,
+    };
+    let output = match result {
+        Some(id) => derivation.schema(id)?,
+        None => json!({ "type": "null" }),
+    };
+    derivation.supported(export)?;
+    Tool::derived(export.name.clone(), input, Some(output))
 }
 
 struct Derivation<'w, 'b> {
@@ -36,6 +45,11 @@ struct Derivation<'w, 'b> {
 impl<'w> Derivation<'w, '_> {
     fn of(&self, id: TypeId) -> Result<&'w WitType, PackageError> {
         self.world.types.get(usize::from(id)).ok_or(PackageError::WorldTooLarge)
+    }
+
+    /// The error side of a function's own result has no schema; it must have a JSON form all the same.
+    fn supported(&mut self, export: &Export) -> Result<(), PackageError> {
+        export.result.map_or(Ok(()), |id| self.schema(id).map(drop))
     }
 
     /// An object with exactly these members; those that are options need not be there.

@@ -521,7 +521,7 @@ impl PackageError {
             Self::UnknownImport { name } | Self::ToolNotExported { name } => name.clone(),
             Self::UnsupportedType { function, .. } => function.clone(),
             Self::ContractMismatch { exported, .. } => exported.clone(),
-            Self::WorldTooLarge | Self::NothingExported | Self::ToolsNotDeclared => String::new(),
+            Self::WorldTooLarge | Self::NothingExported | Self::ToolsNotDeclared => "component".to_owned(),
         }
     }
 }
