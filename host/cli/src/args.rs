@@ -213,11 +213,17 @@ impl Arguments {
                 let _ = error.print();
                 return Exit::Usage;
             }
-            let message = error.render().to_string();
-            let message = message.lines().next().unwrap_or_default().trim_start_matches("error: ");
-            Failure::usage("usage", "command line", message.to_owned(), "see --help").report(Format::Json)
+            let message = complaint(&error.render().to_string());
+            Failure::usage("usage", "command line", message, "see --help").report(Format::Json)
         })
     }
+}
+
+/// What clap says is wrong, in one line, without the usage and the tips after it.
+fn complaint(rendered: &str) -> String {
+    let said = rendered.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = said.trim_start_matches("error:").split_whitespace().collect();
+    words.join(" ")
 }
 
 /// Whether a command line that does not parse asks for JSON all the same.
@@ -296,6 +302,16 @@ mod tests {
             Arguments::try_parse_from(["stockade", "tools", "x", "--type", "nod"]).expect("arguments");
         let Command::Tools(tools) = parsed.command else { panic!("another command") };
         assert_eq!(tools.loading.plugin_type().expect_err("none").problem.code, "unknown-type");
+    }
+
+    #[test]
+    fn a_complaint_names_every_missing_argument_in_one_line() {
+        let error =
+            Arguments::try_parse_from(["stockade", "run"]).expect_err("incomplete").render().to_string();
+        assert_eq!(
+            complaint(&error),
+            "the following required arguments were not provided: --tool <NAME> <PLUGIN>"
+        );
     }
 
     #[test]
