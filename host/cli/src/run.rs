@@ -1,5 +1,6 @@
 //! `stockade run`, and everything of this program that drives a host.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -22,7 +23,7 @@ pub(crate) fn run(arguments: Run) -> Result<Exit, Failure> {
     let (host, plugin) = load(&arguments.loading, &arguments.places)?;
     let outcome = plugin.call_blocking(&arguments.tool, &json, CallOptions { deadline });
     host.stop_blocking();
-    finish(outcome, arguments.output.format)
+    finish(outcome, arguments.output.format, &arguments.places)
 }
 
 /// Builds a host and loads the plugin that the command line describes.
@@ -109,16 +110,17 @@ fn facts(status: Status, denials: &[u64], elapsed: Duration) -> Vec<(&'static st
     vec![("status", json!(status)), ("denials", json!(denials)), ("elapsed_ms", json!(milliseconds))]
 }
 
-fn finish(outcome: Outcome, format: Format) -> Result<Exit, Failure> {
+fn finish(outcome: Outcome, format: Format, places: &Places) -> Result<Exit, Failure> {
     let Outcome { status, value, reason, denials, elapsed } = outcome;
     if format == Format::Text && !denials.is_empty() {
         let numbers: Vec<String> = denials.iter().take(10).map(u64::to_string).collect();
         let more = if denials.len() > 10 { ", ..." } else { "" };
         output::note(&format!(
-            "note: {} of this call in the audit log: {}{more} (stockade audit show {})",
+            "note: {} of this call in the audit log: {}{more} (stockade audit show {}{})",
             if denials.len() == 1 { "1 record".to_owned() } else { format!("{} records", denials.len()) },
             numbers.join(", "),
             denials[0],
+            elsewhere(places),
         ));
     }
     match value {
@@ -149,6 +151,16 @@ fn finish(outcome: Outcome, format: Format) -> Result<Exit, Failure> {
             let exit = exit(status, problem.code);
             Err(Failure { exit, problem, extra: facts(status, &denials, elapsed) })
         }
+    }
+}
+
+/// What `stockade audit` must be told to find a log that is not in its usual place.
+fn elsewhere(places: &Places) -> String {
+    let option = |name: &str, path: &Path| format!(" {name} {}", safe(&path.display().to_string()));
+    match places {
+        Places { audit: Some(audit), .. } => option("--audit", audit),
+        Places { state: Some(state), .. } => option("--state", state),
+        Places { .. } => String::new(),
     }
 }
 
