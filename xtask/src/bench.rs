@@ -1,6 +1,9 @@
-//! Measures, each figure beside its floor.
+//! Measures, each figure beside its floor. The measuring itself is `tests/benches/figures.rs`: it uses the
+//! host as any embedding program does.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, ensure};
+
+use crate::{cargo, guests, programs, ui, workspace};
 
 /// How to measure.
 #[derive(clap::Args)]
@@ -13,8 +16,16 @@ pub(crate) struct Options {
     json: bool,
 }
 
-/// Runs the benchmarks.
+/// Builds everything optimised and runs the benchmarks.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let Options { quick: _, json: _ } = options;
-    bail!("there are no benchmarks yet")
+    programs::build(true)?;
+    programs::build_probe()?;
+    ui::step("test guests", |progress| guests::test_guests(progress).map(drop))?;
+    let mut command = cargo::command();
+    command.args(["bench", "--quiet", "--package", "stockade-tests", "--bench", "figures", "--"]);
+    command.args(options.quick.then_some("--quick")).args(options.json.then_some("--json"));
+    command.env("STOCKADE_DIST", workspace::dist()?).env("STOCKADE_GUESTS", workspace::guests()?);
+    let status = command.status().context("cargo bench does not start")?;
+    ensure!(status.success(), "the benchmarks failed");
+    Ok(())
 }

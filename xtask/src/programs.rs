@@ -53,9 +53,11 @@ fn confined(package: &str, dist: &Path) -> Result<()> {
     command.args(["build", "--profile", "worker", "--target", CONFINED_TARGET, "--package", package]);
     static_flags(&mut command);
     let built = cargo::build(command, &mut step).and_then(|built| {
-        let file = place(&built, package, dist)?;
-        ensure!(is_static(&file)?, "{package} asks for a dynamic loader: crt-static had no effect");
-        Ok(file.metadata()?.len())
+        for program in built.iter().filter(|program| !program.test) {
+            let file = place(&built, &program.target, dist)?;
+            ensure!(is_static(&file)?, "{} asks for a dynamic loader: crt-static had no effect", program.target);
+        }
+        Ok(dist.join(package).metadata()?.len())
     });
     match built {
         Ok(bytes) => {

@@ -46,11 +46,12 @@ fn attempt(
                 arguments["args"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect();
             json!(raw(number("nr") as i64, &args))
         }
-        // SAFETY: none; this is what a crash looks like.
-        "crash" => unsafe {
-            std::ptr::null_mut::<u8>().write_volatile(1);
+        "crash" => {
+            // SAFETY: none; this is what a crash looks like. (Not a bad address: Rust's own handler for
+            // those would try to put the default one back, and be ended for that call instead.)
+            unsafe { std::arch::asm!("ud2") };
             Value::Null
-        },
+        }
         "int80" => {
             // SAFETY: a foreign system call; the kernel ends the process.
             unsafe { std::arch::asm!("int 0x80", inlateout("rax") 20_u64 => _) };

@@ -1,2 +1,100 @@
-//! Under construction.
-fn main() {}
+//! `stockade-compiler`: turns one component into an artifact and a report, sealed like a worker, and ends.
+//! It never runs what it made.
+
+mod engine;
+mod flatten;
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+
+use stockade_ipc::bounds::TEXT;
+use stockade_ipc::{Compile, CompileFault, Compiled, Fault, Rejected, ToHost, ToWorker};
+use stockade_seal::{Bare, SealError};
+use wasmtime::component::Component;
+use wasmtime::{Engine, OptLevel};
+
+/// Why the program ends without an answer.
+#[derive(Debug, thiserror::Error)]
+enum CompilerError {
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    #[error("the engine does not start: {0}")]
+    Engine(wasmtime::Error),
+    #[error("the host sent something else than work")]
+    NoWork,
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) | Err(CompilerError::Seal(SealError::Closed)) => ExitCode::SUCCESS,
+        // Nobody reads it: stderr is the null device. The host sees the code.
+        Err(_) => ExitCode::from(70),
+    }
+}
+
+fn run() -> Result<(), CompilerError> {
+    // A panic must not look for a backtrace in files that it cannot open.
+    std::panic::set_hook(Box::new(|_| std::process::exit(70)));
+    let engine = compiling_engine().map_err(CompilerError::Engine)?;
+    let (message, files, mut channel) = Bare::enter()?.confine()?.attested()?;
+    let ToWorker::Compile(order) = message else { return Err(CompilerError::NoWork) };
+    let answer = match compile(&engine, order, files) {
+        Ok(compiled) => ToHost::from(compiled),
+        Err(rejected) => ToHost::from(rejected),
+    };
+    match channel.send(&answer) {
+        Err(SealError::Fault(Fault::Encode)) => {
+            let message = "the component has more imports, exports or types than a report".to_owned();
+            channel.send(&Rejected { fault: CompileFault::TooLarge, message }.into())?;
+        }
+        sent => sent?,
+    }
+    Ok(())
+}
+
+/// The shared settings and what concerns compiling alone.
+fn compiling_engine() -> wasmtime::Result<Engine> {
+    let mut config = engine::config();
+    config.cranelift_opt_level(OptLevel::Speed);
+    Engine::new(&config)
+}
+
+fn compile(engine: &Engine, order: Compile, files: Vec<OwnedFd>) -> Result<Compiled, Rejected> {
+    let rejected = |fault, message: String| Rejected { fault, message: cut(message) };
+    let failed = |error: io::Error| rejected(CompileFault::Internal, error.to_string());
+    let Ok([input, output]) = <[OwnedFd; 2]>::try_from(files) else {
+        return Err(rejected(CompileFault::Internal, "two files were expected".to_owned()));
+    };
+    let mut bytes = Vec::with_capacity(usize::try_from(order.component_len).unwrap_or(0));
+    File::from(input).take(order.component_len).read_to_end(&mut bytes).map_err(failed)?;
+    preamble(&bytes)?;
+    let component = Component::from_binary(engine, &bytes)
+        .map_err(|error| rejected(CompileFault::Invalid, format!("{error:#}")))?;
+    drop(bytes);
+    let world = flatten::world(engine, &component.component_type())
+        .map_err(|message| rejected(CompileFault::TooLarge, message))?;
+    let artifact = component
+        .serialize()
+        .map_err(|error| rejected(CompileFault::Internal, format!("{error:#}")))?;
+    File::from(output).write_all(&artifact).map_err(failed)?;
+    Ok(Compiled { world })
+}
+
+/// Tells a component from a core module and from everything else by its first eight bytes.
+fn preamble(bytes: &[u8]) -> Result<(), Rejected> {
+    let (fault, message) = match bytes.first_chunk::<8>() {
+        Some([b'\0', b'a', b's', b'm', 0x0d, 0, 1, 0]) => return Ok(()),
+        Some([b'\0', b'a', b's', b'm', 1, 0, 0, 0]) => {
+            (CompileFault::CoreModule, "this is a core module, not a component")
+        }
+        _ => (CompileFault::NotWasm, "this is not a WebAssembly component"),
+    };
+    Err(Rejected { fault, message: message.to_owned() })
+}
+
+fn cut(mut message: String) -> String {
+    message.truncate(message.floor_char_boundary(TEXT));
+    message
+}
