@@ -2,7 +2,7 @@
 //!
 //! One thread from the first instruction to the last. Everything that needs a system call beyond those of
 //! running a guest happens before the seal.
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 mod cli;
 mod clock;
@@ -19,6 +19,8 @@ mod log;
 mod random;
 mod refused;
 mod state;
+#[cfg(test)]
+mod tests;
 mod tool;
 
 use std::os::fd::{AsRawFd, OwnedFd};
