@@ -82,6 +82,15 @@ impl Scope {
     }
 }
 
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.resource() {
+            Some(resource) => write!(f, "{}:{resource}", self.capability()),
+            None => write!(f, "{}", self.capability()),
+        }
+    }
+}
+
 /// Which document a rule stands in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Source {

@@ -88,11 +88,7 @@ pub fn resolve(profile: &Profile, requests: &[Request]) -> Resolution {
 }
 
 fn rule(scope: &Scope, source: Source) -> Rule {
-    let id = match scope.resource() {
-        Some(resource) => format!("{}:{resource}", scope.capability()),
-        None => scope.capability().to_string(),
-    };
-    Rule { id, source }
+    Rule { id: scope.to_string(), source }
 }
 
 fn whole(capability: Capability) -> Option<Scope> {

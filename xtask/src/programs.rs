@@ -55,7 +55,11 @@ fn confined(package: &str, dist: &Path) -> Result<()> {
     let built = cargo::build(command, &mut step).and_then(|built| {
         for program in built.iter().filter(|program| !program.test) {
             let file = place(&built, &program.target, dist)?;
-            ensure!(is_static(&file)?, "{} asks for a dynamic loader: crt-static had no effect", program.target);
+            ensure!(
+                is_static(&file)?,
+                "{} asks for a dynamic loader: crt-static had no effect",
+                program.target
+            );
         }
         Ok(dist.join(package).metadata()?.len())
     });
@@ -69,9 +73,14 @@ fn confined(package: &str, dist: &Path) -> Result<()> {
 }
 
 /// Makes a build static. This variable wins over every other way to set flags, so a user's RUSTFLAGS
-/// cannot quietly make the programs dynamic; with `--target`, build scripts do not see it.
+/// cannot quietly make the programs dynamic; with `--target`, build scripts do not see it. Paths of the
+/// building machine are taken out: nobody's business, and two builds of the same source stay equal.
 pub(crate) fn static_flags(command: &mut Command) {
-    command.env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static").env_remove("RUSTFLAGS");
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
+    let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
+    flags.push(format!("--remap-path-prefix={}=/stockade", workspace::root().display()));
+    flags.extend(home.map(|home| format!("--remap-path-prefix={}=/cargo", home.display())));
+    command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f")).env_remove("RUSTFLAGS");
 }
 
 /// Puts a program into `dist` by rename, so that one which is running keeps its file.

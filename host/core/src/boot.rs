@@ -211,6 +211,7 @@ impl Booting {
         evidence.insert("filter", hello.filter);
         evidence.insert("filter_sha256", crate::memfd::hex(&hello.filter_digest));
         evidence.insert("canaries", CANARIES.map(|(name, _)| name).join(" "));
+        evidence.insert("namespaces", format!("{namespaces:?}").to_lowercase());
         evidence.insert("descriptors_refused_by_kernel", rights_refused.to_string());
         Ok(Attested { process: self.process, connection: self.connection, listener, evidence })
     }

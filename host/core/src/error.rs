@@ -71,7 +71,7 @@ pub enum HostError {
     #[error(transparent)]
     Package(#[from] PackageError),
     /// A grant is above what the plugin's profile can ever have.
-    #[error("{} is above the ceiling of profile {profile}", describe(scope))]
+    #[error("{scope} is above the ceiling of profile {profile}")]
     AboveCeiling {
         /// The grant.
         scope: Scope,
@@ -79,7 +79,7 @@ pub enum HostError {
         profile: String,
     },
     /// More grants of a kind than the profile's ceiling has.
-    #[error("{} is one too many: profile {profile} has at most {ceiling}", describe(scope))]
+    #[error("{scope} is one too many: profile {profile} has at most {ceiling}")]
     TooManyGrants {
         /// The grant.
         scope: Scope,
@@ -118,13 +118,6 @@ impl From<Unrecorded> for HostError {
 
 fn list(missing: &[Missing]) -> String {
     missing.iter().map(|m| m.what.as_str()).collect::<Vec<_>>().join("; ")
-}
-
-fn describe(scope: &Scope) -> String {
-    match scope.resource() {
-        Some(resource) => format!("{} on {resource}", scope.capability()),
-        None => scope.capability().to_string(),
-    }
 }
 
 /// An error with all its sources in one line.
@@ -193,12 +186,12 @@ impl Explain for HostError {
             ),
             Self::AboveCeiling { scope, .. } => (
                 "above-ceiling",
-                format!("grant {}", describe(scope)),
+                format!("grant {scope}"),
                 "use a plugin type whose profile can have it, or do without".into(),
             ),
             Self::TooManyGrants { scope, .. } => (
                 "too-many-grants",
-                format!("grant {}", describe(scope)),
+                format!("grant {scope}"),
                 "grant a common parent instead of many directories".into(),
             ),
             Self::GrantDirectory { path, source } => (

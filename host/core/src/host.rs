@@ -114,7 +114,10 @@ impl Host {
             }
         };
         if let Err(error) = check_imports(&world) {
-            trail.not_loaded("import", &error.to_string(), "the component imports what nobody provides")?;
+            let unknown =
+                world.imports.iter().find(|import| stockade_policy::interface(&import.name).is_none());
+            let name = unknown.map_or("", |import| import.name.as_str());
+            trail.not_loaded("import", name, "the component imports what nobody provides")?;
             return Err(error.into());
         }
         let tools = package.tools(&world)?;
@@ -155,6 +158,11 @@ fn refuse_above_ceiling(
     let mut pending = Vec::new();
     for wish in unresolved {
         let profile = plugin_type.to_string();
+        let wished = match &wish {
+            Unresolved::NeedsApproval { scope }
+            | Unresolved::AboveCeiling { scope }
+            | Unresolved::TooMany { scope, .. } => scope.to_string(),
+        };
         let error = match wish {
             Unresolved::NeedsApproval { scope } => {
                 pending.push(scope);
@@ -163,7 +171,7 @@ fn refuse_above_ceiling(
             Unresolved::AboveCeiling { scope } => HostError::AboveCeiling { scope, profile },
             Unresolved::TooMany { scope, ceiling } => HostError::TooManyGrants { scope, profile, ceiling },
         };
-        trail.not_loaded("grant", &error.to_string(), "no approval can raise a ceiling")?;
+        trail.not_loaded("grant", &wished, &error.to_string())?;
         return Err(error);
     }
     Ok(pending)

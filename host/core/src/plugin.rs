@@ -134,7 +134,7 @@ impl Plugin {
         let began = Instant::now();
         let (call, allowance) = match self.prepare(tool, arguments, options) {
             Ok(prepared) => prepared,
-            Err(outcome) => return outcome,
+            Err(outcome) => return *outcome,
         };
         let mut slot = self.0.session.lock().await;
         // Taken out for the time of the call: a call that is dropped halfway takes the worker with it.
@@ -165,7 +165,7 @@ impl Plugin {
         let began = Instant::now();
         let (call, allowance) = match self.prepare(tool, arguments, options) {
             Ok(prepared) => prepared,
-            Err(outcome) => return outcome,
+            Err(outcome) => return *outcome,
         };
         let mut slot = self.0.session.blocking_lock();
         let session = match slot.take() {
@@ -205,12 +205,12 @@ impl Plugin {
         tool: &str,
         arguments: &str,
         options: CallOptions,
-    ) -> Result<(Call, Duration), Outcome> {
+    ) -> Result<(Call, Duration), Box<Outcome>> {
         let allowance = deadline(options.deadline, &self.0.profile.limits)
-            .map_err(|error| failed(Status::Failed, error.problem()))?;
+            .map_err(|error| Box::new(failed(Status::Failed, error.problem())))?;
         let Some(known) = self.0.tools.iter().find(|known| known.name == tool) else {
             let names: Vec<_> = self.0.tools.iter().map(|tool| tool.name.as_str()).collect();
-            return Err(failed(
+            return Err(Box::new(failed(
                 Status::Failed,
                 Problem {
                     code: "unknown-tool",
@@ -218,9 +218,11 @@ impl Plugin {
                     message: format!("the plugin has no tool {tool:?}"),
                     next_step: format!("use one of: {}", names.join(", ")),
                 },
-            ));
+            )));
         };
-        known.check_arguments(arguments).map_err(|error| failed(Status::Failed, error.problem()))?;
+        known
+            .check_arguments(arguments)
+            .map_err(|error| Box::new(failed(Status::Failed, error.problem())))?;
         Ok((Call { call: 0, tool: tool.to_owned(), arguments: arguments.to_owned() }, allowance))
     }
 }

@@ -62,8 +62,10 @@ pub(crate) fn reap(pidfd: &impl AsRawFd) -> Ended {
             Err(_) => return Ended { exit: Exit::Unknown, cpu_ms: 0 },
         }
     }
-    // SAFETY: all zeroes is a valid value of both types, and the kernel has filled them in.
-    let (info, usage) = unsafe { (info.assume_init(), usage.assume_init()) };
+    // SAFETY: all zeroes is a valid value of the type, and the kernel has filled it in.
+    let info = unsafe { info.assume_init() };
+    // SAFETY: likewise.
+    let usage = unsafe { usage.assume_init() };
     // SAFETY: waitid succeeded, so the record is that of a child.
     let status = unsafe { info.si_status() };
     let exit = match info.si_code {

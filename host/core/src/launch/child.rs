@@ -10,6 +10,8 @@ use std::ffi::{c_char, c_int, c_void};
 use std::os::fd::RawFd;
 use std::ptr;
 
+use nix::errno::Errno;
+
 /// Steps that can fail, for the error that names one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -79,8 +81,7 @@ macro_rules! call {
 }
 
 fn errno() -> c_int {
-    // SAFETY: the location is the waiting thread's own; nobody else uses it now.
-    unsafe { *libc::__errno_location() }
+    Errno::last_raw()
 }
 
 /// Entry of the child. Never returns to the caller: it executes the program or exits.
