@@ -2,6 +2,26 @@
 //! they are equal, so they are part of what the programs' digests stand for.
 
 use wasmtime::Config;
+use wasmtime::wasmparser::WasmFeatures;
+
+/// The WebAssembly that a component may use: what LLVM and the other toolchains emit without being asked.
+/// Everything else that the engine knows, now or after an update, is refused: each proposal is engine
+/// code that hostile bytes would reach. So there are no threads, no 64-bit memories, no GC, exceptions,
+/// typed function references, tail calls, stack switching, and no async component ABI.
+const ALLOWED: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
+    .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
+    .union(WasmFeatures::SIGN_EXTENSION)
+    .union(WasmFeatures::FLOATS)
+    .union(WasmFeatures::BULK_MEMORY)
+    .union(WasmFeatures::BULK_MEMORY_OPT)
+    .union(WasmFeatures::REFERENCE_TYPES)
+    .union(WasmFeatures::CALL_INDIRECT_OVERLONG)
+    .union(WasmFeatures::MULTI_VALUE)
+    .union(WasmFeatures::MULTI_MEMORY)
+    .union(WasmFeatures::EXTENDED_CONST)
+    .union(WasmFeatures::SIMD)
+    .union(WasmFeatures::RELAXED_SIMD)
+    .union(WasmFeatures::COMPONENT_MODEL);
 
 /// Address space for one linear memory: all that a 32-bit memory can have, so that no access needs a
 /// bounds check. Reserved, not committed.
@@ -15,20 +35,9 @@ const WASM_STACK: usize = 1 << 20;
 pub(crate) fn config() -> Config {
     let mut config = Config::new();
     config
-        // Switched off: each is engine code that hostile bytes would reach and no toolchain's default
-        // output needs. Threads, GC, exceptions, stack switching and the async component ABI are not even
-        // compiled in: their cargo features are off.
-        .wasm_memory64(false)
-        .wasm_wide_arithmetic(false)
-        .wasm_custom_page_sizes(false)
-        .wasm_tail_call(false)
-        // Switched on: what LLVM and the other toolchains emit without being asked.
-        .wasm_bulk_memory(true)
-        .wasm_multi_value(true)
-        .wasm_simd(true)
-        .wasm_multi_memory(true)
-        .wasm_extended_const(true)
-        .wasm_relaxed_simd(true)
+        .wasm_features(ALLOWED, true)
+        .wasm_features(WasmFeatures::all().difference(ALLOWED), false)
+        // The same result on every processor.
         .relaxed_simd_deterministic(true)
         // No fuel and no epochs: the host ends a worker at its deadline (docs/decisions/0004).
         .consume_fuel(false)

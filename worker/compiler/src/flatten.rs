@@ -1,6 +1,6 @@
 //! A component's imports, exports and types as flat, bounded data.
 
-use stockade_ipc::bounds::{ITEMS, MEMBERS, NAME};
+use stockade_ipc::bounds::{ITEMS, MEMBERS, NAME, TYPE_DEPTH, UNFOLDED};
 use stockade_ipc::{Export, Import, Param, TypeId, WitType, World};
 use wasmtime::Engine;
 use wasmtime::component::Type;
@@ -44,6 +44,9 @@ pub(crate) fn world(engine: &Engine, component: &Component) -> Result<World, Too
 #[derive(Default)]
 struct Flat {
     types: Vec<WitType>,
+    /// How many types were looked at. A type graph with sharing unfolds to exponentially many (C7).
+    unfolded: u32,
+    depth: u16,
 }
 
 fn bounded(name: &str) -> Result<String, TooLarge> {
@@ -51,6 +54,10 @@ fn bounded(name: &str) -> Result<String, TooLarge> {
         return Err(format!("a name of {} bytes; at most {NAME} are allowed", name.len()));
     }
     Ok(name.to_owned())
+}
+
+fn too_many() -> TooLarge {
+    format!("a type with more than {MEMBERS} members")
 }
 
 impl Flat {
@@ -68,7 +75,16 @@ impl Flat {
 
     /// Adds a type behind its members; equal types share a place.
     fn add(&mut self, ty: &Type) -> Result<TypeId, TooLarge> {
+        self.unfolded += 1;
+        if self.unfolded > UNFOLDED {
+            return Err(format!("the types of the exports unfold to more than {UNFOLDED}"));
+        }
+        if self.depth == TYPE_DEPTH {
+            return Err(format!("a type that nests deeper than {TYPE_DEPTH}"));
+        }
+        self.depth += 1;
         let flat = self.flatten(ty)?;
+        self.depth -= 1;
         if let Some(known) = self.types.iter().position(|known| *known == flat) {
             return Ok(known as TypeId);
         }
@@ -96,15 +112,18 @@ impl Flat {
             Type::String => WitType::String,
             Type::List(list) => WitType::List(self.add(&list.ty())?),
             Type::Option(option) => WitType::Option(self.add(&option.ty())?),
+            Type::Tuple(tuple) if tuple.types().len() > MEMBERS => return Err(too_many()),
             Type::Tuple(tuple) => {
                 WitType::Tuple(tuple.types().map(|ty| self.add(&ty)).collect::<Result<_, _>>()?)
             }
+            Type::Record(record) if record.fields().len() > MEMBERS => return Err(too_many()),
             Type::Record(record) => WitType::Record(
                 record
                     .fields()
                     .map(|field| Ok(Param { name: bounded(field.name)?, ty: self.add(&field.ty)? }))
                     .collect::<Result<_, TooLarge>>()?,
             ),
+            Type::Variant(variant) if variant.cases().len() > MEMBERS => return Err(too_many()),
             Type::Variant(variant) => WitType::Variant(
                 variant
                     .cases()
@@ -114,7 +133,9 @@ impl Flat {
                     })
                     .collect::<Result<_, TooLarge>>()?,
             ),
+            Type::Enum(cases) if cases.names().len() > MEMBERS => return Err(too_many()),
             Type::Enum(cases) => WitType::Enum(cases.names().map(bounded).collect::<Result<_, _>>()?),
+            Type::Flags(flags) if flags.names().len() > MEMBERS => return Err(too_many()),
             Type::Flags(flags) => WitType::Flags(flags.names().map(bounded).collect::<Result<_, _>>()?),
             Type::Result(result) => WitType::Result(
                 result.ok().map(|ty| self.add(&ty)).transpose()?,

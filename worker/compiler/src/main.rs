@@ -3,6 +3,8 @@
 
 mod engine;
 mod flatten;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -10,7 +12,7 @@ use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
 use stockade_ipc::bounds::TEXT;
-use stockade_ipc::{Compile, CompileFault, Compiled, Fault, Rejected, ToHost, ToWorker};
+use stockade_ipc::{Compile, CompileFault, Compiled, Fault, Rejected, ToHost, ToWorker, World};
 use stockade_seal::{Bare, SealError};
 use wasmtime::component::Component;
 use wasmtime::{Engine, OptLevel};
@@ -62,24 +64,32 @@ fn compiling_engine() -> wasmtime::Result<Engine> {
 }
 
 fn compile(engine: &Engine, order: Compile, files: Vec<OwnedFd>) -> Result<Compiled, Rejected> {
-    let rejected = |fault, message: String| Rejected { fault, message: cut(message) };
     let failed = |error: io::Error| rejected(CompileFault::Internal, error.to_string());
     let Ok([input, output]) = <[OwnedFd; 2]>::try_from(files) else {
         return Err(rejected(CompileFault::Internal, "two files were expected".to_owned()));
     };
     let mut bytes = Vec::with_capacity(usize::try_from(order.component_len).unwrap_or(0));
     File::from(input).take(order.component_len).read_to_end(&mut bytes).map_err(failed)?;
+    let (component, world) = translate(engine, bytes)?;
+    let artifact =
+        component.serialize().map_err(|error| rejected(CompileFault::Internal, format!("{error:#}")))?;
+    File::from(output).write_all(&artifact).map_err(failed)?;
+    Ok(Compiled { world })
+}
+
+/// From bytes to code, and to what they import and export.
+fn translate(engine: &Engine, bytes: Vec<u8>) -> Result<(Component, World), Rejected> {
     preamble(&bytes)?;
     let component = Component::from_binary(engine, &bytes)
         .map_err(|error| rejected(CompileFault::Invalid, format!("{error:#}")))?;
     drop(bytes);
     let world = flatten::world(engine, &component.component_type())
         .map_err(|message| rejected(CompileFault::TooLarge, message))?;
-    let artifact = component
-        .serialize()
-        .map_err(|error| rejected(CompileFault::Internal, format!("{error:#}")))?;
-    File::from(output).write_all(&artifact).map_err(failed)?;
-    Ok(Compiled { world })
+    Ok((component, world))
+}
+
+fn rejected(fault: CompileFault, message: String) -> Rejected {
+    Rejected { fault, message: cut(message) }
 }
 
 /// Tells a component from a core module and from everything else by its first eight bytes.

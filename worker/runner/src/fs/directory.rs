@@ -59,7 +59,7 @@ impl State {
 
     pub(super) fn stat(&mut self, descriptor: &Handle) -> Told<Stat> {
         Ok(match self.table.get(descriptor)? {
-            Descriptor::File { stat, .. } => Ok((**stat).clone()),
+            Descriptor::File { stat, .. } => Ok(**stat),
             Descriptor::Directory(path) => {
                 let path = path.clone();
                 self.look(&path)
