@@ -118,7 +118,9 @@ fn arguments_that_do_not_fit_never_reach_the_plugin() {
     let plugin = bench.component(&guest("kitchen-sink.wasm"), PluginType::Node);
     let outcome = plugin.call_blocking("echo-u8", "{", CallOptions::default());
     assert_eq!((outcome.status, code(&outcome)), (Status::Failed, "arguments-not-json"));
-    for bad in [json!({"value": 256}), json!({"value": "x"}), json!({}), json!({"value": 1, "other": 2}), json!([])] {
+    for bad in
+        [json!({"value": 256}), json!({"value": "x"}), json!({}), json!({"value": 1, "other": 2}), json!([])]
+    {
         let outcome = call(&plugin, "echo-u8", bad.clone());
         assert_eq!((outcome.status, code(&outcome)), (Status::Failed, "bad-arguments"), "{bad}");
     }
@@ -201,7 +203,9 @@ fn secret_scan_finds_planted_secrets_and_a_read_outside_is_refused_and_recorded(
     let records = bench.records();
     let record = records
         .iter()
-        .find(|entry| entry.record.decision == Decision::Denied && entry.record.resource.contains("/etc/passwd"))
+        .find(|entry| {
+            entry.record.decision == Decision::Denied && entry.record.resource.contains("/etc/passwd")
+        })
         .unwrap_or_else(|| panic!("no record names the path: {records:#?}"));
     assert_eq!(record.record.operation, "fs.read");
     assert!(outside.denials.contains(&record.seq));
@@ -281,15 +285,50 @@ fn instances_are_fresh_unless_the_manifest_wants_state() {
     assert_ne!(next(&reused), next(&reused));
 }
 
+/// A component with one function of 3 MB that keeps every value it loads alive to the end: register
+/// allocation takes ever longer and ever more memory.
+fn compile_bomb(values: u32) -> Vec<u8> {
+    fn leb(mut number: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        loop {
+            let low = (number & 0x7f) as u8;
+            number >>= 7;
+            if number == 0 {
+                bytes.push(low);
+                return bytes;
+            }
+            bytes.push(low | 0x80);
+        }
+    }
+    fn sized(bytes: &[u8]) -> Vec<u8> {
+        [leb(bytes.len()), bytes.to_vec()].concat()
+    }
+    fn section(id: u8, bytes: &[u8]) -> Vec<u8> {
+        [vec![id], sized(bytes)].concat()
+    }
+    // No locals; then `local.get 0; i32.load offset=4*n` for each value, and all of them joined by xor.
+    let mut body = vec![0];
+    for value in 0..values as usize {
+        body.extend([0x20, 0, 0x28, 2]);
+        body.extend(leb(4 * value));
+    }
+    body.extend(vec![0x73; values as usize - 1]);
+    body.push(0x0b);
+    let module = [
+        b"\0asm\x01\0\0\0".to_vec(),
+        section(1, &[1, 0x60, 1, 0x7f, 1, 0x7f]),
+        section(3, &[1, 0]),
+        section(5, &[1, 0, 1]),
+        section(10, &[vec![1], sized(&body)].concat()),
+    ];
+    [b"\0asm\x0d\0\x01\0".to_vec(), section(1, &module.concat())].concat()
+}
+
 #[test]
 fn c6_a_compile_bomb_ends_at_its_cap_and_the_host_serves_on() {
     let bench = Bench::new();
-    let bomb = guest("compile-bomb.wasm");
-    if !bomb.exists() {
-        // Made here: many functions, each with a long chain of blocks.
-        skipped("c6_a_compile_bomb_ends_at_its_cap_and_the_host_serves_on", "the guest was not built");
-        return;
-    }
+    let bomb = bench.state.path().join("bomb.wasm");
+    fs::write(&bomb, compile_bomb(400_000)).unwrap();
     let problem = refused(&bench, &bomb);
     assert_eq!(problem.code, "compile-cap", "{problem:?}");
     assert!(!bench.found(Layer::Limits, "compile", Decision::Killed).is_empty());
@@ -345,7 +384,9 @@ fn calls_from_tasks_and_from_threads_share_a_worker() {
     let calls = (0..50).map(|number| {
         let plugin = plugin.clone();
         runtime.spawn(async move {
-            plugin.call("greet", &json!({ "name": number.to_string() }).to_string(), CallOptions::default()).await
+            plugin
+                .call("greet", &json!({ "name": number.to_string() }).to_string(), CallOptions::default())
+                .await
         })
     });
     for (number, task) in calls.collect::<Vec<_>>().into_iter().enumerate() {
