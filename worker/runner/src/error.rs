@@ -53,6 +53,7 @@ pub(crate) fn cut(mut text: String, limit: usize) -> String {
 /// The stable code of what ended a call, and the engine's words.
 pub(crate) fn trap(error: &wasmtime::Error) -> Trap {
     use wasmtime::Trap as T;
+    let words = format!("{error:#}");
     let code = match (error.downcast_ref::<T>(), error.downcast_ref::<Stop>()) {
         (_, Some(Stop::Denied { .. })) => "denied",
         (_, Some(Stop::Exit(_))) => "exit",
@@ -76,13 +77,15 @@ pub(crate) fn trap(error: &wasmtime::Error) -> Trap {
             _ => "trap",
         },
         _ if error.is::<wasmtime::component::ResourceTableError>() => "resource",
+        // The engine keeps the type of this error to itself.
+        _ if words.contains("fuel allocated for hostcalls") => "excess",
         // The canonical ABI's checks on what crosses: misaligned pointers, bad discriminants, text that
         // is not UTF-8, handles that are not there, more data than one crossing may carry.
         _ => "abi",
     };
     let message = match error.downcast_ref::<Stop>() {
         Some(stop) => stop.to_string(),
-        None => format!("{error:#}"),
+        None => words,
     };
     Trap { code: code.to_owned(), message: cut(message, TEXT) }
 }

@@ -16,6 +16,7 @@ mod json;
 mod limits;
 mod link;
 mod log;
+mod memory;
 mod random;
 mod refused;
 mod state;

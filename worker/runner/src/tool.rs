@@ -13,9 +13,9 @@ use crate::json::{self, Unwritten};
 use crate::link::link;
 use crate::state::State;
 
-/// Bytes that one crossing from the guest may carry, counted as the engine counts: 64 MiB. A list of
-/// numbers takes 32 times its size on this side.
-const CROSSING: usize = 64 << 20;
+/// What one crossing from the guest may carry, counted as the engine counts: a list of numbers whose JSON
+/// just fits the payload, two bytes for each, takes a whole [`Val`] for each on this side.
+const CROSSING: usize = PAYLOAD / 2 * size_of::<Val>() + PAYLOAD;
 
 /// `tool-error` of the contract.
 #[derive(ComponentType, Lift)]
