@@ -53,6 +53,7 @@ const CODES: &[(&str, Exit)] = &[
     ("protocol-fault", Exit::Refused),
     ("deadline", Exit::Refused),
     ("worker-died", Exit::Refused),
+    ("memory-limit", Exit::Refused),
     ("backing-off", Exit::Refused),
     ("unsupported-host", Exit::UnsupportedHost),
     ("program-missing", Exit::UnsupportedHost),

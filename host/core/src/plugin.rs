@@ -16,7 +16,7 @@ use crate::launch::{ResourceLimits, Spec};
 use crate::log::LogGate;
 use crate::memfd::{SealedFile, hex};
 use crate::outcome::{Outcome, Status};
-use crate::reap::{Ended, Exit};
+use crate::reap::{Ended, Exit, OUT_OF_MEMORY};
 use crate::sentinel::Watch;
 use crate::session::{Called, Session};
 
@@ -418,6 +418,12 @@ fn killed_outcome(cause: Option<Cause>, end: Ended) -> Outcome {
             "worker".to_owned(),
             "the worker made a system call of a foreign architecture and was ended".to_owned(),
             hostile,
+        ),
+        (None, Exit::Code(OUT_OF_MEMORY)) => (
+            "memory-limit",
+            "memory".to_owned(),
+            "the worker met its memory limit and ended".to_owned(),
+            "give the plugin more memory if it needs it",
         ),
         (None, exit) => (
             "worker-died",

@@ -6,6 +6,10 @@ use std::os::fd::{AsFd, AsRawFd};
 use nix::errno::Errno;
 use rustix::process::{Signal, pidfd_send_signal};
 
+/// The code that a worker exits with where it gets no more memory. Its word only: any code that runs in it
+/// can exit with any number.
+pub(crate) const OUT_OF_MEMORY: i32 = 71;
+
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {

@@ -12,7 +12,7 @@ use stockade_policy::{Ask, Denial, Grants, GuestPath, PathError};
 
 use crate::boot::BootError;
 use crate::fate::Cause;
-use crate::reap::{Ended, Exit};
+use crate::reap::{Ended, Exit, OUT_OF_MEMORY};
 
 /// The log did not take a record: what it was about must not happen.
 #[derive(Debug, thiserror::Error)]
@@ -257,6 +257,9 @@ impl Trail {
             }
             (None, Exit::Signal(signal)) => {
                 (Layer::Launch, Decision::Killed, format!("crashed with signal {signal}").into())
+            }
+            (None, Exit::Code(OUT_OF_MEMORY)) => {
+                (Layer::Limits, Decision::Killed, "ended by itself at its memory limit".into())
             }
             (None, Exit::Code(code)) => {
                 (Layer::Launch, Decision::Killed, format!("exited by itself with code {code}").into())
