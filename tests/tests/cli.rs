@@ -150,7 +150,7 @@ fn every_bad_input_has_a_code_a_field_a_next_step_and_its_exit_code() {
         ([&[unknown_import.as_str()][..], &node, &call].concat(), 4, "acme:telemetry/upload@1.0.0"),
         ([&[gc.as_str()][..], &node, &call].concat(), 4, "gc"),
         ([&[unknown_key.as_str()][..], &call].concat(), 4, "colour"),
-        ([&[duplicate.as_str()][..], &call].concat(), 4, "name"),
+        ([&[duplicate.as_str()][..], &call].concat(), 4, "plugin.toml:8:1"),
         ([&[bad_version.as_str()][..], &call].concat(), 4, "version"),
         ([&[bad_type.as_str()][..], &call].concat(), 4, "daemon"),
         ([&[missing_key.as_str()][..], &call].concat(), 4, "contract"),

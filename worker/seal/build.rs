@@ -1,5 +1,6 @@
 //! Compiles the filter files to BPF. What the kernel gets is fixed when the program is built, and so is
 //! its digest.
+#![expect(clippy::disallowed_methods, reason = "runs while the program is built, on the builder's machine")]
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
