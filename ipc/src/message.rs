@@ -1,5 +1,5 @@
 use serde::{Deserialize, Serialize};
-use stockade_policy::Grants;
+use stockade_policy::{Grants, Rule};
 
 use crate::bounds::{LOG_LINE, NAME, PAYLOAD, TEXT};
 use crate::codec::decode;
@@ -267,8 +267,8 @@ pub struct Refused {
     pub operation: String,
     /// What it was aimed at, in the guest's words.
     pub resource: String,
-    /// Which rule refused it.
-    pub rule: String,
+    /// Which rule refused it, and where that rule comes from.
+    pub rule: Rule,
     /// Why.
     pub reason: String,
 }
@@ -357,7 +357,7 @@ impl Claim for ToHost {
             Self::Log(log) => at_most(&log.line, LOG_LINE),
             Self::Refused(refused) => at_most(&refused.operation, NAME)
                 .and(at_most(&refused.resource, TEXT))
-                .and(at_most(&refused.rule, TEXT))
+                .and(at_most(&refused.rule.id, TEXT))
                 .and(at_most(&refused.reason, TEXT)),
         }
     }

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::{Ask, Capability, Grants, Rule, Scope, Source};
+use crate::{Ask, Capability, Grants, Rule, Scope};
 
 /// The answer to an [`Ask`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ pub fn decide<'g>(grants: &'g Grants, ask: &Ask<'_>) -> Decision<'g> {
 }
 
 fn deny_built_in<'g>(ask: &Ask<'_>, why: Why) -> Decision<'g> {
-    let rule = Rule { id: format!("default-deny:{}", ask.operation()), source: Source::BuiltIn };
+    let rule = Rule::built_in(format!("default-deny:{}", ask.operation()));
     Decision::Deny(Denial { rule, why })
 }
 

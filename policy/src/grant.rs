@@ -129,6 +129,13 @@ pub struct Rule {
     pub source: Source,
 }
 
+impl Rule {
+    /// A rule that stands in no document.
+    pub fn built_in(id: impl Into<String>) -> Rule {
+        Rule { id: id.into(), source: Source::BuiltIn }
+    }
+}
+
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.id, self.source)

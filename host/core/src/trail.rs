@@ -176,7 +176,7 @@ impl Trail {
             .record(Layer::Worker, "refused", Decision::Denied)
             .operation(claim.operation.clone())
             .resource(claim.resource.clone())
-            .rule(claim.rule.clone(), "worker")
+            .rule(claim.rule.id.clone(), claim.rule.source.to_string())
             .reason(claim.reason.clone());
         self.write(&record).map(drop)
     }

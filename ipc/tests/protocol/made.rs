@@ -127,7 +127,7 @@ pub(crate) fn to_host() -> impl Strategy<Value = ToHost> {
         ask().prop_map(ToHost::Ask),
         (level(), text()).prop_map(|(level, line)| Log { level, line }.into()),
         (text(), text(), text(), text()).prop_map(|(operation, resource, rule, reason)| {
-            Refused { operation, resource, rule, reason }.into()
+            Refused { operation, resource, rule: Rule::built_in(rule), reason }.into()
         }),
     ]
 }

@@ -7,6 +7,7 @@ use std::os::fd::RawFd;
 
 use serde_json::{Value, json};
 use stockade_ipc::{Answer, Ask, Call, Loaded, Log, LogLevel, Outcome, Refused, Return, ToHost, ToWorker};
+use stockade_policy::Rule;
 use stockade_seal::{Bare, Channel, SealError};
 
 fn main() -> Result<(), SealError> {
@@ -99,7 +100,7 @@ fn attempt(
                 let claim = Refused {
                     operation: text("operation"),
                     resource: text("resource"),
-                    rule: "probe".to_owned(),
+                    rule: Rule::built_in("probe"),
                     reason: "probe".to_owned(),
                 };
                 channel.send(&claim.into())?;

@@ -1,4 +1,5 @@
 use stockade_ipc::{Refused, ToHost};
+use stockade_policy::Rule;
 use wasmtime::ResourceLimiter;
 
 use crate::state::State;
@@ -34,7 +35,7 @@ impl State {
     fn over(&mut self, resource: String, rule: &str) -> wasmtime::Result<bool> {
         if !std::mem::replace(&mut self.limits.told, true) {
             let reason = "the plugin would use more than its limit".to_owned();
-            let rule = rule.to_owned();
+            let rule = Rule::built_in(rule);
             self.tell(ToHost::from(Refused { operation: "memory".to_owned(), resource, rule, reason }));
         }
         Ok(false)

@@ -108,12 +108,12 @@ impl Call<'_> {
         match stockade_policy::decide(&state.grants, &ask) {
             stockade_policy::Decision::Deny(denial) => {
                 let why = denial.why.to_string();
-                state.refused(self.operation, &tried, denial.rule.to_string(), &why);
+                state.refused(self.operation, &tried, denial.rule, &why);
                 why
             }
             // Granted, and this interface is still one that nothing stands behind.
             stockade_policy::Decision::Allow(rule) => {
-                let (rule, why) = (rule.to_string(), format!("{} is not provided", self.interface));
+                let (rule, why) = (rule.clone(), format!("{} is not provided", self.interface));
                 state.refused(self.operation, &tried, rule, &why);
                 why
             }

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use stockade_ipc::bounds::{LOG_LINE, NAME, TEXT};
 use stockade_ipc::{Answer, Log, LogLevel, Refused, ToHost, ToWorker};
-use stockade_policy::{Ask, Decision, Grants, decide};
+use stockade_policy::{Ask, Decision, Grants, Rule, decide};
 use stockade_seal::{Channel, SealError};
 use wasmtime::StoreContextMut;
 use wasmtime::component::ResourceTable;
@@ -103,7 +103,7 @@ impl State {
             Decision::Deny(denial) => denial,
         };
         let why = denial.why.to_string();
-        self.refused(ask.operation(), ask.resource(), denial.rule.to_string(), &why);
+        self.refused(ask.operation(), ask.resource(), denial.rule, &why);
         Err(why)
     }
 
@@ -114,12 +114,12 @@ impl State {
     }
 
     /// Leaves a record of a refusal.
-    pub(crate) fn refused(&mut self, operation: &str, resource: &str, rule: String, reason: &str) {
+    pub(crate) fn refused(&mut self, operation: &str, resource: &str, rule: Rule, reason: &str) {
         let part = |text: &str| text[..text.floor_char_boundary(TEXT)].to_owned();
         self.tell(Refused {
             operation: cut(operation.to_owned(), NAME),
             resource: part(resource),
-            rule: cut(rule, TEXT),
+            rule: Rule { id: cut(rule.id, TEXT), source: rule.source },
             reason: part(reason),
         });
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use stockade_ipc::{Answer, FileKind, Stat};
-use stockade_policy::{Ask, GuestPath, PathError};
+use stockade_policy::{Ask, GuestPath, PathError, Rule};
 use wasmtime::component::Resource;
 
 use super::wit::{DescriptorFlags, DirectoryEntry, ErrorCode, OpenFlags, PathFlags};
@@ -27,12 +27,7 @@ impl State {
             Err(error) => {
                 if error == PathError::Escapes {
                     let resource = format!("{base}: {name}");
-                    self.refused(
-                        "fs.read",
-                        &resource,
-                        "guest-path (built-in)".to_owned(),
-                        &error.to_string(),
-                    );
+                    self.refused("fs.read", &resource, Rule::built_in("guest-path"), &error.to_string());
                 }
                 Ok(Err(error.into()))
             }
@@ -85,7 +80,7 @@ impl State {
     /// Leaves a record: links could lead anywhere, so none is followed or read.
     fn no_link(&mut self, path: &GuestPath) {
         let reason = "symbolic links are not followed";
-        self.refused("fs.read", path.as_str(), "fs.beneath (built-in)".to_owned(), reason);
+        self.refused("fs.read", path.as_str(), Rule::built_in("fs.beneath"), reason);
     }
 
     pub(super) fn read_link(&mut self, directory: &Handle, name: &str) -> Told<String> {

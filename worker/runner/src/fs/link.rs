@@ -1,6 +1,6 @@
 //! Which function of `wasi:filesystem` is which.
 
-use stockade_policy::GuestPath;
+use stockade_policy::{GuestPath, Rule};
 use wasmtime::component::{LinkerInstance, Resource, Val};
 
 use super::directory::Handle;
@@ -171,7 +171,7 @@ fn refuse_change(cx: &mut Cx<'_>, params: &[Val]) -> wasmtime::Result<Val> {
             Ok(whole) => path = whole,
             Err(error) => {
                 let resource = format!("{path}: {name}");
-                let rule = "guest-path (built-in)".to_owned();
+                let rule = Rule::built_in("guest-path");
                 cx.data_mut().refused("fs.write", &resource, rule, &error.to_string());
                 return Ok(read_only());
             }

@@ -58,7 +58,7 @@ impl Notes {
     fn refusals(&self) -> Vec<(String, String, String)> {
         let heard = self.heard.lock().unwrap();
         let refused = heard.iter().filter_map(|message| match message {
-            ToHost::Refused(r) => Some((r.operation.clone(), r.resource.clone(), r.rule.clone())),
+            ToHost::Refused(r) => Some((r.operation.clone(), r.resource.clone(), r.rule.to_string())),
             _ => None,
         });
         refused.collect()
