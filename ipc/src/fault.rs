@@ -48,8 +48,8 @@ pub enum Fault {
     /// More or fewer descriptors than the message has.
     #[error("unexpected descriptors")]
     Descriptors,
-    /// The peer closed the connection in the middle of a frame.
-    #[error("the connection ended within a frame")]
+    /// The peer closed the connection in the middle of a frame, or of a call.
+    #[error("the connection ended too early")]
     Torn,
     /// The peer does not read what it asked for.
     #[error("the peer does not read")]

@@ -138,7 +138,7 @@ pub fn code(outcome: &Outcome) -> &'static str {
     outcome.reason.as_ref().unwrap_or_else(|| panic!("a success: {outcome:?}")).code
 }
 
-const PROBE_TOOLS: [&str; 15] = [
+const PROBE_TOOLS: [&str; 16] = [
     "echo",
     "environment",
     "files_received",
@@ -154,6 +154,7 @@ const PROBE_TOOLS: [&str; 15] = [
     "claim",
     "ask",
     "wrong_call_number",
+    "hang_up",
 ];
 
 fn probe_manifest(plugin_type: PluginType) -> String {

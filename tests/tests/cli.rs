@@ -156,7 +156,7 @@ fn every_bad_input_has_a_code_a_field_a_next_step_and_its_exit_code() {
         ([&[missing_key.as_str()][..], &call].concat(), 4, "contract"),
         ([&[greet.as_str()][..], &call].concat(), 2, "type"),
         ([&[greet.as_str()][..], &node, &["--tool", "dance", "--args", "{}"]].concat(), 2, "dance"),
-        ([&[greet.as_str()][..], &node, &["--tool", "greet", "--args", "{"]].concat(), 2, "args"),
+        ([&[greet.as_str()][..], &node, &["--tool", "greet", "--args", "{"]].concat(), 2, "arguments:1:1"),
         ([&[greet.as_str()][..], &node, &["--tool", "greet", "--args", r#"{"name":1}"#]].concat(), 2, "name"),
         ([&[greet.as_str()][..], &gate, &call, &["--grant", &not_a_directory]].concat(), 2, "garbage.wasm"),
         ([&[greet.as_str()][..], &gate, &call, &["--grant", &missing_directory]].concat(), 2, "nowhere"),

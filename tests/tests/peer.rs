@@ -66,6 +66,18 @@ fn b7_a_return_to_another_call_is_a_fault() {
 }
 
 #[test]
+fn b15_a_worker_that_hangs_up_and_lives_on_is_ended() {
+    let bench = Bench::with_probe(Namespaces::Cheap);
+    let plugin = bench.probe(PluginType::Node, &[]);
+    let pid = plugin.worker_pid().unwrap();
+    let began = std::time::Instant::now();
+    let outcome = call(&plugin, "hang_up", json!({}));
+    assert_eq!(code(&outcome), "protocol-fault", "{outcome:?}");
+    assert!(began.elapsed() < std::time::Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
+}
+
+#[test]
 fn b2_half_a_frame_then_silence_ends_at_the_deadline() {
     let bench = Bench::with_probe(Namespaces::Cheap);
     let plugin = bench.probe(PluginType::Node, &[]);

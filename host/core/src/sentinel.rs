@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use stockade_ipc::Fault;
 
 use crate::fate::{Cause, Fate};
 use crate::notify::Listener;
@@ -28,7 +29,13 @@ pub(crate) struct Watch {
     deadline: AtomicU64,
     /// How long the running call was given, in nanoseconds.
     allowance: AtomicU64,
+    /// The connection is closed: the deadline is for the process to follow.
+    hung_up: AtomicBool,
 }
+
+/// A process closes its descriptors a moment before it is gone. One that lives on longer than this with
+/// its connection closed means to.
+const LAST_MOMENT: Duration = Duration::from_millis(100);
 
 const NEVER: u64 = u64::MAX;
 
@@ -43,6 +50,7 @@ impl Watch {
             fate: Fate::default(),
             deadline: AtomicU64::new(NEVER),
             allowance: AtomicU64::new(0),
+            hung_up: AtomicBool::new(false),
         }
     }
 
@@ -54,6 +62,17 @@ impl Watch {
     pub(crate) fn condemn(&self, cause: Cause) {
         self.fate.blame(cause);
         self.process.kill();
+    }
+
+    fn time_is_up(&self) {
+        if self.hung_up.load(Ordering::SeqCst) {
+            self.condemn(Cause::Fault(Fault::Torn));
+            self.trail.protocol_fault(&Fault::Torn);
+        } else {
+            let allowance = Duration::from_nanos(self.allowance.load(Ordering::Relaxed));
+            self.condemn(Cause::Deadline(allowance));
+            self.trail.deadline(allowance);
+        }
     }
 
     /// The running call is over.
@@ -115,6 +134,12 @@ impl Sentinel {
         self.shared.epoll.add(&watch.listener, event(LISTENER))?;
         self.shared.epoll.add(&watch.process, event(PROCESS))?;
         Ok(())
+    }
+
+    /// The worker's connection is closed; its process should be about to end.
+    pub(crate) fn expect_end(&self, watch: &Watch) {
+        watch.hung_up.store(true, Ordering::SeqCst);
+        self.arm(watch, LAST_MOMENT);
     }
 
     /// Gives the worker's call so much time from now.
@@ -203,9 +228,7 @@ impl Shared {
                 .compare_exchange(deadline, NEVER, Ordering::SeqCst, Ordering::SeqCst)
                 .is_ok()
             {
-                let allowance = Duration::from_nanos(watch.allowance.load(Ordering::Relaxed));
-                watch.condemn(Cause::Deadline(allowance));
-                watch.trail.deadline(allowance);
+                watch.time_is_up();
             }
         }
         self.next_look.fetch_min(next, Ordering::SeqCst);

@@ -51,7 +51,10 @@ impl From<Unrecorded> for Break {
 
 impl From<io::Error> for Break {
     fn from(error: io::Error) -> Self {
-        Self::Io(error)
+        match error.kind() {
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Self::End,
+            _ => Self::Io(error),
+        }
     }
 }
 
@@ -176,8 +179,8 @@ impl Session {
     /// Names the cause, records it, and ends the worker.
     fn condemn(&self, broken: Break) {
         let cause = match broken {
-            // It ended by itself; the sentinel knows how.
-            Break::End => return,
+            // It ended by itself, and the sentinel knows how; or it has only hung up, and is ended for that.
+            Break::End => return self.sentinel.expect_end(&self.watch),
             Break::Fault(fault) => Cause::Fault(fault),
             Break::Unrecorded(error) => Cause::Unrecorded(error.to_string()),
             Break::Io(error) => Cause::Unrecorded(error.to_string()),

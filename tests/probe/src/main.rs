@@ -122,6 +122,12 @@ fn attempt(
                 other => json!(format!("{other:?}")),
             }
         }
+        "hang_up" => {
+            raw(libc::SYS_close, &[3]);
+            loop {
+                std::hint::spin_loop();
+            }
+        }
         "wrong_call_number" => {
             channel.send(&Return { call: call.call + 1, outcome: Outcome::Value("1".into()) }.into())?;
             Value::Null

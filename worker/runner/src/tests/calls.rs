@@ -112,7 +112,7 @@ fn c3_memory_grows_to_its_limit_and_one_record_is_left() {
     assert_eq!(call(&mut plugin, "grow", r#"{"pages":15}"#), value("1"));
     assert_eq!(call(&mut plugin, "grow", r#"{"pages":1}"#), value("-1"));
     assert_eq!(call(&mut plugin, "grow", r#"{"pages":65535}"#), value("-1"));
-    let refusal = ("memory".to_owned(), "1114112 bytes".to_owned(), "memory:1048576".to_owned());
+    let refusal = ("memory".to_owned(), "1114112 bytes".to_owned(), "memory:1048576 (built-in)".to_owned());
     assert_eq!(notes.refusals(), [refusal]);
 }
 
