@@ -45,6 +45,7 @@ const CODES: &[(&str, Exit)] = &[
     ("grant-not-a-directory", Exit::Usage),
     ("grant-unreadable", Exit::Usage),
     ("limit-above-maximum", Exit::Usage),
+    ("config-too-large", Exit::Usage),
     ("above-ceiling", Exit::Refused),
     ("too-many-grants", Exit::Refused),
     ("compile-cap", Exit::Refused),

@@ -239,7 +239,10 @@ impl Booting {
                 Event::Tried(tried) if i64::from(tried.call) == number && tried.pid == self.process.pid() => {
                     listener.refuse(&tried).map_err(|e| BootError::Os("answering", e.into()))?;
                 }
-                Event::Tried(other) => return Err(error(other.name())),
+                Event::Tried(other) => {
+                    self.process.kill();
+                    return Err(error(other.name()));
+                }
                 Event::Readable => return Err(error("to speak".to_owned())),
             }
         }
@@ -341,6 +344,8 @@ impl Attested {
                     let _ = self.listener.pass(&tried);
                 }
                 Event::Tried(tried) => {
+                    // Before the listener goes: without one the call would only fail, and the program run on.
+                    self.process.kill();
                     return Err(BootError::Forbidden(tried.name(), tried.args));
                 }
                 Event::Readable => self.connection.read_boot()?,

@@ -59,8 +59,12 @@ pub(crate) fn compile(
     let started = launcher.start(&spec).map_err(HostError::Launch)?;
     let booting = Booting::new(started);
     let process = booting.process();
-    let attested = booting.attest(FILTER, launcher.namespaces()).map_err(HostError::Boot)?;
-    trail.attested(attested.pid(), &hex(&compiler.digest()), &attested.evidence)?;
+    let attested = booting.attest(FILTER, launcher.namespaces()).map_err(|error| {
+        trail.boot_failed(&error);
+        HostError::Boot(error)
+    })?;
+    let seq = trail.attested(attested.pid(), &hex(&compiler.digest()), &attested.evidence)?;
+    trail.settle_launch(seq)?;
 
     let output = empty("artifact", Use::Data).map_err(HostError::Memory)?;
     let order = Compile { component_len: component.len() };
@@ -79,9 +83,12 @@ pub(crate) fn compile(
             // Whatever ended it, its exit says whether a cap was what it met.
             process.kill();
             let end = process.reap();
+            if matches!(error, BootError::Forbidden(..)) {
+                trail.boot_failed(&error);
+            }
             trail.compiler_ended(&error, end)?;
             return Err(match error {
-                BootError::Ended | BootError::TimedOut(_) | BootError::Forbidden(..) => {
+                BootError::Ended | BootError::TimedOut(_) => {
                     HostError::CompileCap { cap: caps.cpu, end: end.exit, cpu_ms: end.cpu_ms }
                 }
                 other => HostError::Boot(other),

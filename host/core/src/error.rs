@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use stockade_audit::AuditError;
 use stockade_ipc::CompileFault;
+use stockade_ipc::bounds::CONFIG_VALUE;
 use stockade_package::{Explain, PackageError, Problem};
 use stockade_policy::{Limits, Scope};
 
@@ -104,6 +105,12 @@ pub enum HostError {
         field: &'static str,
         /// The maximum.
         max: u64,
+    },
+    /// A configuration value, or how many there are, is over the protocol's bounds.
+    #[error("configuration value {key:?} is one too many or longer than {CONFIG_VALUE} bytes")]
+    Config {
+        /// Its key.
+        key: String,
     },
     /// The host was stopped.
     #[error("the host was stopped")]
@@ -206,6 +213,11 @@ impl Explain for HostError {
             Self::Limit { field, max } => {
                 ("limit-above-maximum", (*field).into(), format!("ask for at most {max}"))
             }
+            Self::Config { key } => (
+                "config-too-large",
+                format!("config {key}"),
+                "give fewer or shorter values; put large ones into a file that the plugin may read".into(),
+            ),
             Self::Stopped => ("stopped", "host".into(), "build a new host".into()),
         };
         Problem { code, field, message: chain(self), next_step }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use stockade_audit::{Log, Plugin as AuditPlugin};
 use stockade_ipc::Load;
+use stockade_ipc::bounds::{CONFIG_VALUE, NAME};
 use stockade_package::{InstanceMode, check_imports};
 use stockade_policy::{PluginType, Profile, Request, Scope, Source, Unresolved, resolve};
 
@@ -80,6 +81,12 @@ impl Host {
         .shared();
         let trail = self.0.trail(&identity);
 
+        let mut keys = config.iter().enumerate();
+        if let Some((_, (key, _))) = keys.find(|(number, (key, json))| {
+            *number >= MAX_CONFIG || key.len() > NAME || json.len() > CONFIG_VALUE
+        }) {
+            return Err(HostError::Config { key: key.clone() });
+        }
         let requests = grants
             .iter()
             .map(|grant| Request {
@@ -237,6 +244,9 @@ impl HostBuilder {
         })))
     }
 }
+
+/// Configuration values of one plugin: each is a grant, and all grants fit into one frame.
+const MAX_CONFIG: usize = 128;
 
 /// Configuration values by key, each a JSON text.
 pub(crate) type Config = BTreeMap<String, String>;

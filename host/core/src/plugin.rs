@@ -129,7 +129,8 @@ impl Plugin {
         session.as_ref().map(|session| session.watch().pid())
     }
 
-    /// Runs a tool. `arguments` is one JSON text. Always ends, at the deadline at the latest.
+    /// Runs a tool. `arguments` is one JSON text. The deadline counts from the moment that the worker gets
+    /// the call: earlier calls, a pause after a death, and the start of a new worker come before it.
     pub async fn call(&self, tool: &str, arguments: &str, options: CallOptions) -> Outcome {
         let began = Instant::now();
         let (call, allowance) = match self.prepare(tool, arguments, options) {

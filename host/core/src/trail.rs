@@ -82,8 +82,8 @@ impl Trail {
         }
     }
 
-    /// The proof of a launch, on disk before the artifact leaves the host... or at least on its way:
-    /// [`Trail::settle_launch`] waits for the disk before the first call.
+    /// The proof of a launch. Written before the program gets its work; [`Trail::settle_launch`] waits until
+    /// it is on the disk, which is before a compiler gets its component and before a worker gets a call.
     pub(crate) fn attested(
         &self,
         pid: u32,
@@ -236,9 +236,7 @@ impl Trail {
     /// A worker's end, whatever its cause.
     pub(crate) fn ended(&self, cause: Option<&Cause>, end: Ended) {
         let (layer, decision, reason): (_, _, Cow<'static, str>) = match (cause, end.exit) {
-            (Some(Cause::Stopped), _) | (None, Exit::Code(0)) => {
-                (Layer::Launch, Decision::Noted, "stopped by the host".into())
-            }
+            (Some(Cause::Stopped), _) => (Layer::Launch, Decision::Noted, "stopped by the host".into()),
             (Some(Cause::Syscall { name }), _) => {
                 (Layer::Launch, Decision::Noted, format!("ended for {name}").into())
             }

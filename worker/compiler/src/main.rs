@@ -3,6 +3,8 @@
 
 mod engine;
 mod flatten;
+#[path = "../../runner/src/memory.rs"]
+mod memory;
 #[cfg(test)]
 mod tests;
 

@@ -51,10 +51,11 @@ pub enum LaunchError {
 /// Which namespaces a confined program gets besides all its other layers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Namespaces {
-    /// mount, pid, ipc, uts, cgroup, and user where the host is not root: together about 0.1 ms.
+    /// mount, pid, ipc, uts, cgroup, and user where the host is not root.
     #[default]
     Cheap,
-    /// The cheap ones and a network namespace, about 0.5 ms more. Sockets are refused without it too.
+    /// The cheap ones and a network namespace, which costs more than all of them. Sockets are refused
+    /// without it too.
     All,
     /// None: for kernels and containers that forbid them.
     Off,
@@ -76,7 +77,8 @@ impl Namespaces {
     }
 }
 
-/// Workers of a root host run as users from here on, one after the other, so that no two share one.
+/// Workers of a root host run as users from here on, one after the other from a random one on, so that
+/// no two of a host share one and two hosts are unlikely to.
 /// The range lies above what distributions and container runtimes hand out.
 const FIRST_WORKER_UID: u32 = 1_879_048_192;
 const WORKER_UIDS: u32 = 65_536;
@@ -157,8 +159,13 @@ impl Launcher {
         std::thread::Builder::new()
             .name("stockade-launch".to_owned())
             .spawn(move || {
-                let mut thread =
-                    LauncherThread { ruleset, null, namespaces, started: 0, stack: Stack::new() };
+                let mut thread = LauncherThread {
+                    ruleset,
+                    null,
+                    namespaces,
+                    started: getrandom::u32().unwrap_or(0),
+                    stack: Stack::new(),
+                };
                 for order in inbox {
                     let result = thread.start(&order);
                     // Who asked may have given up; then the process dies with its socket.
@@ -207,6 +214,7 @@ struct LauncherThread {
     ruleset: OwnedFd,
     null: OwnedFd,
     namespaces: Namespaces,
+    /// Where in the range of users the next worker stands.
     started: u32,
     stack: Stack,
 }
