@@ -7,7 +7,7 @@ use stockade_ipc::{Call, CompileFault, Load, Outcome as Returned, Rejected, ToHo
 use stockade_package::{Explain, Problem, Tool};
 use stockade_policy::{Capability, Profile, Scope};
 
-use crate::boot::{BootError, Booting, LoadingCalls};
+use crate::boot::{Booting, LoadingCalls};
 use crate::broker::{Broker, Tree};
 use crate::error::{HostError, deadline};
 use crate::fate::Cause;
@@ -434,11 +434,4 @@ fn killed_outcome(cause: Option<Cause>, end: Ended) -> Outcome {
         ),
     };
     failed(Status::Killed, Problem { code, field, message, next_step: next_step.into() })
-}
-
-impl BootError {
-    /// Whether the plugin, rather than the installation, is to blame.
-    pub fn is_hostile(&self) -> bool {
-        matches!(self, BootError::Forbidden(..))
-    }
 }
