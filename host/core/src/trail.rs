@@ -65,12 +65,12 @@ impl Trail {
 
     fn write(&self, record: &Record) -> Result<u64, Unrecorded> {
         let receipt = self.log.append(record)?;
-        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        if left.len() < NAMED_RECORDS
-            && record.decision != Decision::Noted
-            && left.last() != Some(&receipt.seq)
-        {
-            left.push(receipt.seq);
+        // One that was only counted has no number of its own.
+        if receipt.verbatim && record.decision != Decision::Noted {
+            let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+            if left.len() < NAMED_RECORDS {
+                left.push(receipt.seq);
+            }
         }
         Ok(receipt.seq)
     }
