@@ -138,7 +138,7 @@ pub fn code(outcome: &Outcome) -> &'static str {
     outcome.reason.as_ref().unwrap_or_else(|| panic!("a success: {outcome:?}")).code
 }
 
-const PROBE_TOOLS: [&str; 16] = [
+const PROBE_TOOLS: [&str; 17] = [
     "echo",
     "environment",
     "files_received",
@@ -155,6 +155,7 @@ const PROBE_TOOLS: [&str; 16] = [
     "ask",
     "wrong_call_number",
     "hang_up",
+    "opened_while_loading",
 ];
 
 fn probe_manifest(plugin_type: PluginType) -> String {

@@ -215,6 +215,54 @@ fn a_running_worker_looks_confined_from_outside() {
 }
 
 #[test]
+fn a1_landlock_refuses_the_path_that_the_host_lets_pass_while_loading() {
+    for namespaces in EVERYWHERE {
+        let (_bench, plugin) = probe(namespaces);
+        // The host looked at register arguments alone and let it happen; /etc/passwd is everybody's to read.
+        let result = value(&call(&plugin, "opened_while_loading", json!({})));
+        assert_eq!(result, json!(-libc::EACCES), "{namespaces:?}");
+    }
+}
+
+#[test]
+fn a34_the_kernel_keeps_every_limit_of_a_worker() {
+    let bench = Bench::with_probe(Namespaces::Cheap);
+    let plugin = bench.probe(PluginType::Node, &[]);
+    let limits = fs::read_to_string(format!("/proc/{}/limits", plugin.worker_pid().unwrap())).unwrap();
+    let profile = stockade_policy::Profile::of(PluginType::Node).limits;
+    let soft_and_hard = |name: &str| {
+        let line = limits.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name}"));
+        let mut words = line[name.len()..].split_whitespace();
+        (words.next().unwrap().to_owned(), words.next().unwrap().to_owned())
+    };
+    let zero =
+        ["Max core file size", "Max file size", "Max processes", "Max locked memory", "Max msgqueue size"];
+    for name in zero {
+        assert_eq!(soft_and_hard(name), ("0".into(), "0".into()), "{name}");
+    }
+    for (name, value) in [("Max open files", profile.open_files), ("Max cpu time", profile.cpu_seconds)] {
+        assert_eq!(soft_and_hard(name), (value.to_string(), value.to_string()), "{name}");
+    }
+    let data: u64 = soft_and_hard("Max data size").1.parse().expect("a number");
+    assert!(data >= profile.memory_bytes && data <= profile.memory_bytes + (64 << 20), "{data}");
+}
+
+#[test]
+fn a28_namespaces_are_the_ones_that_were_asked_for() {
+    for (namespaces, levels) in [(Namespaces::Cheap, 2), (Namespaces::Off, 1)] {
+        let (_bench, plugin) = probe(namespaces);
+        let own = fs::read_to_string("/proc/self/status").unwrap();
+        let status = fs::read_to_string(format!("/proc/{}/status", plugin.worker_pid().unwrap())).unwrap();
+        let depth = |status: &str| {
+            let line =
+                status.lines().find(|line| line.starts_with("NSpid:")).expect("pid namespaces are there");
+            line.split_whitespace().count() - 1
+        };
+        assert_eq!(depth(&status) - depth(&own) + 1, levels, "{namespaces:?}");
+    }
+}
+
+#[test]
 fn a38_a_foreign_system_call_is_the_end_and_is_recorded() {
     let (bench, plugin) = probe(Namespaces::Cheap);
     let outcome = call(&plugin, "int80", json!({}));

@@ -42,7 +42,8 @@ impl Fate {
     /// Names a cause. False if there was one already.
     pub(crate) fn blame(&self, cause: Cause) -> bool {
         let mut state = self.state();
-        let first = state.cause.is_none() && state.end.is_none();
+        // Also after the end: what it sent may be read only then, and still be the reason.
+        let first = state.cause.is_none();
         if first {
             state.cause = Some(cause);
         }

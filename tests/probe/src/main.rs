@@ -13,6 +13,11 @@ use stockade_seal::{Bare, Channel, SealError};
 fn main() -> Result<(), SealError> {
     let environment: Vec<String> = std::env::vars().map(|(name, _)| name).collect();
     let (_, files, mut channel) = Bare::enter()?.confine()?.attested()?;
+    // The one stretch in which the host lets an open pass: what it names is Landlock's to judge.
+    let opened_while_loading = raw(
+        libc::SYS_openat,
+        &[libc::AT_FDCWD as u64, c"/etc/passwd".as_ptr() as u64, (libc::O_RDONLY | libc::O_CLOEXEC) as u64],
+    );
     channel.send(&Loaded.into())?;
     loop {
         let call = match channel.receive() {
@@ -22,7 +27,10 @@ fn main() -> Result<(), SealError> {
             Err(e) => return Err(e),
         };
         let arguments = serde_json::from_str(&call.arguments).unwrap_or(Value::Null);
-        let value = attempt(&mut channel, &call, &arguments, &environment, files.len())?;
+        let value = match call.tool.as_str() {
+            "opened_while_loading" => json!(opened_while_loading),
+            _ => attempt(&mut channel, &call, &arguments, &environment, files.len())?,
+        };
         let outcome = Outcome::Value(value.to_string());
         channel.send(&Return { call: call.call, outcome }.into())?;
     }
