@@ -341,7 +341,7 @@ fn workers_that_die_in_a_row_start_ever_later() {
     assert_eq!(code(&call(&plugin, "exit", json!({ "code": 1 }))), "worker-died");
     let began = Instant::now();
     assert_eq!(value(&call(&plugin, "echo", json!(1))), json!(1));
-    assert!(began.elapsed() < Duration::from_millis(100));
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
 }
 
 #[test]
