@@ -5,9 +5,10 @@ use std::os::unix::fs::symlink;
 
 use serde_json::{Value as Json, json};
 use stockade_audit::{Decision, Layer};
-use stockade_host::{Namespaces, Status};
+use stockade_host::{LoadRequest, Namespaces, Status};
+use stockade_package::{Explain, Package};
 use stockade_policy::PluginType;
-use stockade_tests::{Bench, call, code, value};
+use stockade_tests::{Bench, call, code, dist, guest, value};
 
 fn bytes(of: &[&[u8]]) -> Json {
     json!({ "bytes": of.concat() })
@@ -56,6 +57,20 @@ fn b1_b4_every_malformed_frame_is_a_recorded_fault_and_the_host_serves_on() {
         assert_eq!(value(&call(&good, "echo", json!(what))), json!(what));
     }
     assert_eq!(bench.found(Layer::Host, "ipc", Decision::Killed).len(), total);
+}
+
+#[test]
+fn b13_a_program_that_does_not_prove_itself_gets_nothing() {
+    let programs = tempfile::tempdir().unwrap();
+    for (program, name) in [("stockade-empty", "stockade-worker"), ("stockade-compiler", "stockade-compiler")]
+    {
+        fs::copy(dist().join(program), programs.path().join(name)).unwrap();
+    }
+    let bench = Bench::with(programs.path(), Namespaces::Cheap);
+    let package = Package::open(guest("greet-rust.wasm"), Some(PluginType::Node)).unwrap();
+    let error = bench.host.load_blocking(LoadRequest::new(package)).unwrap_err();
+    assert_eq!(error.problem().code, "not-attested", "{error:?}");
+    assert_eq!(bench.found(Layer::Launch, "launch", Decision::Killed).len(), 1);
 }
 
 #[test]
