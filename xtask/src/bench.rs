@@ -19,7 +19,6 @@ pub(crate) struct Options {
 /// Builds everything optimised and runs the benchmarks.
 pub(crate) fn run(options: &Options) -> Result<()> {
     programs::build(true)?;
-    programs::build_probe()?;
     ui::step("test guests", |progress| guests::test_guests(progress).map(drop))?;
     let mut command = cargo::command();
     command.args(["bench", "--quiet", "--package", "stockade-tests", "--bench", "figures", "--"]);

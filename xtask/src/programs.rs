@@ -15,8 +15,8 @@ use crate::workspace;
 /// What the confined programs are built for. Seccomp filters exist for this architecture.
 pub(crate) const CONFINED_TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// The programs that run confined, and `stockade-probe`, which stands in for the worker in tests.
-const CONFINED: [&str; 2] = ["stockade-worker", "stockade-compiler"];
+/// The programs that run confined, and `stockade-probe`, which attacks in the worker's place.
+const CONFINED: [&str; 3] = ["stockade-worker", "stockade-compiler", "stockade-probe"];
 
 /// Builds the host's program and the confined ones, and places them in `target/dist`.
 pub(crate) fn build(release: bool) -> Result<PathBuf> {
@@ -25,11 +25,6 @@ pub(crate) fn build(release: bool) -> Result<PathBuf> {
         confined(package, &dist)?;
     }
     Ok(dist)
-}
-
-/// Builds what tests need besides.
-pub(crate) fn build_probe() -> Result<()> {
-    confined("stockade-probe", &workspace::dist()?)
 }
 
 fn host(release: bool) -> Result<PathBuf> {

@@ -59,7 +59,6 @@ struct Stage {
 pub(crate) fn run(options: &Options) -> Result<bool> {
     let began = Instant::now();
     let dist = programs::build(false)?;
-    programs::build_probe()?;
     let skipped_guests = crate::build_guests()?;
     let tests = build_tests(options)?;
     eprintln!("everything built in {}\n", seconds(began.elapsed()));

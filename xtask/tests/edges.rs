@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Each of our packages, and which others of ours it may use, tests and build scripts included.
-const MAY_USE: [(&str, &[&str]); 12] = [
+const MAY_USE: [(&str, &[&str]); 13] = [
     ("stockade-policy", &[]),
     ("stockade-ipc", &["stockade-policy"]),
     ("stockade-seal", &["stockade-ipc", "stockade-policy"]),
@@ -19,8 +19,19 @@ const MAY_USE: [(&str, &[&str]); 12] = [
     ("stockade-package", &["stockade-audit", "stockade-ipc", "stockade-policy"]),
     ("stockade-host", &["stockade-audit", "stockade-ipc", "stockade-package", "stockade-policy"]),
     (
-        "stockade-cli",
+        "stockade-attack",
         &["stockade-audit", "stockade-host", "stockade-ipc", "stockade-package", "stockade-policy"],
+    ),
+    (
+        "stockade-cli",
+        &[
+            "stockade-attack",
+            "stockade-audit",
+            "stockade-host",
+            "stockade-ipc",
+            "stockade-package",
+            "stockade-policy",
+        ],
     ),
     (
         "stockade-tests",

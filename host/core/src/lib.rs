@@ -46,7 +46,7 @@ mod trail;
 pub use boot::BootError;
 pub use error::HostError;
 pub use host::{Host, HostBuilder};
-pub use launch::{LaunchError, Namespaces, Step};
+pub use launch::{LaunchError, Namespaces, Step, deny_all_ruleset};
 pub use load::{GrantRequest, LoadRequest};
 pub use outcome::{Outcome, Status};
 pub use plugin::{CallOptions, Plugin};

@@ -43,7 +43,7 @@ impl Filter {
         unsafe_code,
         reason = "JUSTIFICATION: no wrapper installs a filter with a listener; seccompiler and nix have no call"
     )]
-    pub(crate) fn install(&self) -> Result<OwnedFd, SealError> {
+    pub fn install(&self) -> Result<OwnedFd, SealError> {
         let program = libc::sock_fprog {
             len: u16::try_from(self.program.len()).expect("the kernel takes at most 4096 instructions"),
             filter: self.program.as_ptr().cast_mut(),

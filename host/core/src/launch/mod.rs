@@ -19,6 +19,7 @@ use nix::sys::stat::Mode;
 
 pub use child::Step;
 use child::{Identity, Plan};
+pub use ruleset::deny_all as deny_all_ruleset;
 
 use crate::memfd::SealedFile;
 

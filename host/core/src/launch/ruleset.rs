@@ -4,10 +4,10 @@ use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetError, Scope,
 };
 
-/// Landlock as every confined program gets it: everything that ABI 6 (Linux 6.12) can refuse is
+/// A Landlock ruleset as every confined program gets it: everything that ABI 6 (Linux 6.12) can refuse is
 /// refused, without one exception. The programs are executed from memfds, which Landlock does not
 /// govern, so not even they need a rule (docs/decisions/0002).
-pub(super) fn deny_all() -> Result<OwnedFd, RulesetError> {
+pub fn deny_all() -> Result<OwnedFd, RulesetError> {
     let ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
         .handle_access(AccessFs::from_all(ABI::V6))?
