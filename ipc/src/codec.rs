@@ -5,6 +5,7 @@
 use bincode::config::{self, Configuration, Fixint, Limit, LittleEndian};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use stockade_policy::stands;
 
 use crate::Fault;
 use crate::bounds::{CONTROL, PAYLOAD_FRAME};
@@ -27,11 +28,15 @@ pub(crate) fn encode<T: Serialize>(message: &T, out: &mut Vec<u8>) -> Result<(),
 pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
     // bincode makes room for a text before it finds its bytes missing: a small body gets the small
     // limit, so that thirty bytes cannot claim 4 MiB.
-    let decoded = if body.len() <= CONTROL {
+    let decoded = if body.len() <= CONTROL && stands("codec.small-limit") {
         bincode::serde::decode_from_slice(body, layout::<CONTROL>())
     } else {
         bincode::serde::decode_from_slice(body, layout::<PAYLOAD_FRAME>())
     };
     let (message, used) = decoded.map_err(|e| Fault::Decode(e.to_string()))?;
-    if used == body.len() { Ok(message) } else { Err(Fault::Trailing(body.len() - used)) }
+    if used == body.len() || !stands("codec.trailing") {
+        Ok(message)
+    } else {
+        Err(Fault::Trailing(body.len() - used))
+    }
 }

@@ -1,4 +1,5 @@
 use serde::Serialize;
+use stockade_policy::stands;
 
 use crate::phase::Sender;
 use crate::{Fault, Kind, Phases, codec};
@@ -23,10 +24,10 @@ impl Header {
     /// Reads a header.
     pub fn read(bytes: [u8; HEADER]) -> Result<Header, Fault> {
         let [a, b, c, d, kind, protocol, r0, r1] = bytes;
-        if protocol != PROTOCOL {
+        if protocol != PROTOCOL && stands("frame.protocol") {
             return Err(Fault::Protocol(protocol));
         }
-        if r0 != 0 || r1 != 0 {
+        if (r0 != 0 || r1 != 0) && stands("frame.reserved") {
             return Err(Fault::Reserved);
         }
         let kind = Kind::from_u8(kind).ok_or(Fault::UnknownKind(kind))?;
@@ -100,7 +101,7 @@ impl FrameBuffer {
     fn missing(&self) -> usize {
         match self.header() {
             // A claim over its limit gets no room, whether or not `next` has judged it yet.
-            Some(Ok(header)) if header.len <= header.kind.row().max => {
+            Some(Ok(header)) if header.len <= header.kind.row().max || !stands("frame.room") => {
                 (HEADER + header.len).saturating_sub(self.end - self.start)
             }
             _ => 0,

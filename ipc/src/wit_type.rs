@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use stockade_policy::stands;
+
 use crate::Fault;
 use crate::bounds::{ITEMS, MEMBERS, NAME, TYPE_DEPTH, UNFOLDED};
 
@@ -96,7 +98,11 @@ pub enum WitType {
 }
 
 fn named(name: &str) -> Result<(), Fault> {
-    if name.len() <= NAME { Ok(()) } else { Err(Fault::Implausible("a name over its limit")) }
+    if name.len() <= NAME || !stands("claim.names") {
+        Ok(())
+    } else {
+        Err(Fault::Implausible("a name over its limit"))
+    }
 }
 
 impl WitType {
@@ -125,14 +131,15 @@ impl WitType {
 impl World {
     /// Whether every bound holds and every reference points backwards, so that walking a type ends.
     pub(crate) fn plausible(&self) -> Result<(), Fault> {
-        if self.imports.len() > ITEMS || self.exports.len() > ITEMS || self.types.len() > ITEMS {
+        let items = self.imports.len().max(self.exports.len()).max(self.types.len());
+        if items > ITEMS && stands("claim.items") {
             return Err(Fault::Implausible("too many imports, exports or types"));
         }
         // Per type: how deep it nests, and how many nodes it unfolds to.
         let mut measured: Vec<(u16, u32)> = Vec::with_capacity(self.types.len());
         for ty in &self.types {
             let (members, names) = (ty.members(), ty.names());
-            if members.len() > MEMBERS || names.len() > MEMBERS {
+            if members.len().max(names.len()) > MEMBERS && stands("claim.members") {
                 return Err(Fault::Implausible("a type with too many members"));
             }
             names.into_iter().try_for_each(named)?;
@@ -144,13 +151,14 @@ impl World {
                 depth = depth.max(d + 1);
                 nodes = nodes.saturating_add(n);
             }
-            if depth > TYPE_DEPTH || nodes > UNFOLDED {
+            let large = depth > TYPE_DEPTH && stands("claim.depth");
+            if large || (nodes > UNFOLDED && stands("claim.unfolded")) {
                 return Err(Fault::Implausible("a type that is too deep or too large"));
             }
             measured.push((depth, nodes));
         }
         let known = |id: TypeId| {
-            if usize::from(id) < self.types.len() {
+            if usize::from(id) < self.types.len() || !stands("claim.known-types") {
                 Ok(())
             } else {
                 Err(Fault::Implausible("an unknown type"))
@@ -160,7 +168,7 @@ impl World {
         self.tool_interface.as_deref().map_or(Ok(()), named)?;
         for export in &self.exports {
             named(&export.name)?;
-            if export.params.len() > MEMBERS {
+            if export.params.len() > MEMBERS && stands("claim.parameters") {
                 return Err(Fault::Implausible("a function with too many parameters"));
             }
             for param in &export.params {

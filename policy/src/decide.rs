@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::{Ask, Capability, Grants, Rule, Scope};
+use crate::{Ask, Capability, Grants, Rule, Scope, stands};
 
 /// The answer to an [`Ask`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +66,12 @@ impl Decision<'_> {
 /// Decides an ask. The whole of the plugin policy at run time: both sides call this and nothing else.
 pub fn decide<'g>(grants: &'g Grants, ask: &Ask<'_>) -> Decision<'g> {
     let Some(capability) = capability(ask) else { return deny_built_in(ask, Why::NeverGranted) };
-    match grants.iter().find(|grant| covers(&grant.scope, ask)) {
+    let covers = |scope: &Scope| covers(scope, ask) || !stands("policy.scope");
+    match grants
+        .iter()
+        .filter(|grant| grant.scope.capability() == capability)
+        .find(|grant| covers(&grant.scope))
+    {
         Some(grant) if capability.is_available() => Decision::Allow(&grant.rule),
         Some(grant) => Decision::Deny(Denial { rule: grant.rule.clone(), why: Why::Unavailable }),
         None if grants.has(capability) => deny_built_in(ask, Why::NotCovered),

@@ -2,6 +2,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::stands;
+
 /// Longest guest path in bytes: PATH_MAX of Linux less its NUL, so that no path which the kernel would
 /// refuse is ever sent to it.
 pub const MAX_PATH: usize = 4095;
@@ -65,20 +67,22 @@ impl GuestPath {
     }
 
     fn descend(&self, relative: &str) -> Result<Self, PathError> {
-        if relative.contains('\0') {
+        if relative.contains('\0') && stands("path.nul") {
             return Err(PathError::Nul);
         }
         let mut path = if self.is_root() { String::new() } else { self.0.clone() };
         let floor = path.len();
-        if floor + 1 + relative.len() > MAX_PATH {
+        if floor + 1 + relative.len() > MAX_PATH && stands("path.length") {
             return Err(PathError::TooLong);
         }
         for component in relative.split('/') {
             match component {
                 "" | "." => {}
-                ".." if path.len() == floor => return Err(PathError::Escapes),
+                ".." if path.len() == floor && stands("path.climb") => return Err(PathError::Escapes),
                 ".." => path.truncate(path.rfind('/').unwrap_or(floor)),
-                name if name.len() > MAX_COMPONENT => return Err(PathError::ComponentTooLong),
+                name if name.len() > MAX_COMPONENT && stands("path.component") => {
+                    return Err(PathError::ComponentTooLong);
+                }
                 name => {
                     path.push('/');
                     path.push_str(name);
@@ -106,6 +110,7 @@ impl GuestPath {
         }
         match self.0.strip_prefix(root.as_str())? {
             "" => Some(""),
+            rest if !stands("path.whole-names") => Some(rest),
             rest => rest.strip_prefix('/'),
         }
     }

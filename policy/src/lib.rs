@@ -1,6 +1,6 @@
 //! What a plugin can ask, what it was granted, and what is decided.
 //!
-//! Pure: no I/O, no clock, no async. Worker and host link this same crate and call the same
+//! Pure: no I/O, no clock, no async (but for [`stands`] in a test build). Worker and host link this same crate and call the same
 //! [`decide`]; the worker to refuse politely and early, the host to refuse with authority.
 //!
 //! ```
@@ -27,6 +27,7 @@ mod guest_path;
 mod interface;
 mod plugin_type;
 mod profile;
+mod protection;
 mod resolve;
 
 pub use ask::Ask;
@@ -37,4 +38,7 @@ pub use guest_path::{GuestPath, MAX_COMPONENT, MAX_PATH, PathError};
 pub use interface::{Interface, Support, interface};
 pub use plugin_type::{PluginType, UnknownPluginType};
 pub use profile::{Limits, Profile, ProfileError};
+pub use protection::stands;
+#[cfg(feature = "removable-protections")]
+pub use protection::{REMOVED, removed};
 pub use resolve::{Request, Resolution, Unresolved, resolve};

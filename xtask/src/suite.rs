@@ -41,14 +41,14 @@ pub(crate) struct Options {
 }
 
 /// Who runs the tests, and from where.
-struct Stage {
+pub(crate) struct Stage {
     /// Shown, and told to the tests as STOCKADE_TEST_USER.
-    user: &'static str,
+    pub(crate) user: &'static str,
     /// The user to become, where it is another one.
     uid: Option<u32>,
     /// The repository's tree.
     tree: PathBuf,
-    dist: PathBuf,
+    pub(crate) dist: PathBuf,
     guests: PathBuf,
     examples: PathBuf,
     home: Option<PathBuf>,
@@ -64,27 +64,18 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     eprintln!("everything built in {}\n", seconds(began.elapsed()));
 
     let root = geteuid().is_root();
-    let stage = Stage {
-        user: if root { "root" } else { "user" },
-        uid: None,
-        tree: workspace::root().to_path_buf(),
-        dist,
-        guests: workspace::guests()?,
-        examples: workspace::root().join("examples"),
-        home: None,
-        tmp: None,
-    };
+    let stage = Stage::own(dist)?;
     let mut total = Counts { skipped: skipped_guests.len(), skips: skipped_guests, ..Counts::default() };
-    total += part(&stage, &tests, false, options)?;
+    total += part(&stage, &tests, Size::Fast, options)?;
     if root {
         let unprivileged = nobody::stage(&stage, &tests)?;
-        total += part(&unprivileged.stage, &unprivileged.tests, false, options)?;
+        total += part(&unprivileged.stage, &unprivileged.tests, Size::Fast, options)?;
         if !options.no_slow {
-            total += part(&unprivileged.stage, &unprivileged.tests, true, options)?;
+            total += part(&unprivileged.stage, &unprivileged.tests, Size::Slow, options)?;
         }
     }
     if !options.no_slow {
-        total += part(&stage, &tests, true, options)?;
+        total += part(&stage, &tests, Size::Slow, options)?;
     }
     if !root {
         println!("SKIPPED: the suite as root: this user is not root");
@@ -94,6 +85,67 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     }
     println!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
     Ok(total.failed == 0)
+}
+
+impl Stage {
+    /// The user who runs us.
+    fn own(dist: PathBuf) -> Result<Stage> {
+        Ok(Stage {
+            user: if geteuid().is_root() { "root" } else { "user" },
+            uid: None,
+            tree: workspace::root().to_path_buf(),
+            dist,
+            guests: workspace::guests()?,
+            examples: workspace::root().join("examples"),
+            home: None,
+            tmp: None,
+        })
+    }
+
+    /// A command that this user starts.
+    pub(crate) fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        if let (Some(uid), Some(home), Some(tmp)) = (self.uid, &self.home, &self.tmp) {
+            // Becoming another user also drops the supplementary groups: see `CommandExt::uid`.
+            command.gid(uid).uid(uid).env("HOME", home).env("TMPDIR", tmp).current_dir(tmp);
+        }
+        command
+    }
+
+    /// Runs the system tests of these files at their full size, the slow ones too; false if one failed.
+    pub(crate) fn full_size(&self, tests: &[Executable], files: &[&str]) -> Result<bool> {
+        let options = Options { filter: None, package: Vec::new(), no_slow: true, show_output: true };
+        let mut counts = Counts::default();
+        for test in tests.iter().filter(|test| files.contains(&test.target.as_str())) {
+            counts += one(self, test, Size::Full, &options)?;
+        }
+        Ok(counts.failed == 0 && counts.passed > 0)
+    }
+}
+
+/// Builds the system tests and runs `act` as this user and, where that is root, as an unprivileged one.
+pub(crate) fn as_every_user(
+    dist: PathBuf,
+    mut act: impl FnMut(&Stage, &[Executable]) -> Result<bool>,
+) -> Result<bool> {
+    let package = vec!["stockade-tests".to_owned()];
+    let tests = build_tests(&Options { filter: None, package, no_slow: true, show_output: false })?;
+    let stage = Stage::own(dist)?;
+    let mut held = act(&stage, &tests)?;
+    if geteuid().is_root() {
+        let unprivileged = nobody::stage(&stage, &tests)?;
+        held &= act(&unprivileged.stage, &unprivileged.tests)?;
+    }
+    Ok(held)
+}
+
+/// Which tests of a file, and how much of each.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Size {
+    Fast,
+    Slow,
+    /// Thousands of cycles where the others take a few: `cargo xtask escape`.
+    Full,
 }
 
 /// Compiles the test programs. The confined programs' own tests come from invocations of their own, for
@@ -126,13 +178,14 @@ fn build_tests(options: &Options) -> Result<Vec<Executable>> {
 }
 
 /// Runs every test program as one user.
-fn part(stage: &Stage, tests: &[Executable], slow: bool, options: &Options) -> Result<Counts> {
+fn part(stage: &Stage, tests: &[Executable], size: Size, options: &Options) -> Result<Counts> {
     let began = Instant::now();
+    let slow = size == Size::Slow;
     let name = format!("{}tests as {}", if slow { "slow " } else { "" }, stage.user);
     println!("{name}");
     let mut counts = Counts::default();
     for test in tests {
-        counts += one(stage, test, slow, options)?;
+        counts += one(stage, test, size, options)?;
     }
     if !slow && stage.uid.is_none() {
         counts += examples_in_docs(options)?;
@@ -147,14 +200,17 @@ fn part(stage: &Stage, tests: &[Executable], slow: bool, options: &Options) -> R
     Ok(counts)
 }
 
-fn one(stage: &Stage, test: &Executable, slow: bool, options: &Options) -> Result<Counts> {
+fn one(stage: &Stage, test: &Executable, size: Size, options: &Options) -> Result<Counts> {
     let folder = test.package.strip_prefix(workspace::root()).unwrap_or(&test.package);
     let folder = stage.tree.join(folder);
-    let mut command = Command::new(&test.file);
+    let mut command = stage.command(&test.file);
     command.arg("--show-output").args(options.filter.as_deref());
-    if slow {
-        command.arg("--ignored");
-    }
+    let command = match size {
+        Size::Fast => &mut command,
+        Size::Slow => command.arg("--ignored"),
+        // One after the other: what is measured here is measured alone.
+        Size::Full => command.args(["--include-ignored", "--test-threads=1"]).env("STOCKADE_CYCLES", "full"),
+    };
     command
         .current_dir(&folder)
         .env("CARGO_MANIFEST_DIR", &folder)
@@ -164,16 +220,12 @@ fn one(stage: &Stage, test: &Executable, slow: bool, options: &Options) -> Resul
         .env("STOCKADE_TEST_USER", stage.user)
         .env("INSTA_WORKSPACE_ROOT", &stage.tree)
         .env("INSTA_UPDATE", "no");
-    if let (Some(uid), Some(home), Some(tmp)) = (stage.uid, &stage.home, &stage.tmp) {
-        // Becoming another user also drops the supplementary groups: see `CommandExt::uid`.
-        command.gid(uid).uid(uid).env("HOME", home).env("TMPDIR", tmp);
-    }
     let began = Instant::now();
     let (status, output) =
         bounded(command).with_context(|| format!("{} does not start", test.file.display()))?;
     let mut counts = libtest::count(&output);
     // `skipped` of a fast part has the slow tests in it; they get a part of their own.
-    if !slow && !options.no_slow {
+    if size == Size::Fast && !options.no_slow {
         counts.skipped -= counts.ignored;
     }
     if !status.success() && counts.failed == 0 {
@@ -217,7 +269,7 @@ fn examples_in_docs(options: &Options) -> Result<Counts> {
     }
     command.args(["--", "--show-output"]).args(options.filter.as_deref());
     let began = Instant::now();
-    let (status, output) = bounded(command).context("cargo does not start")?;
+    let (status, output) = bounded(&mut command).context("cargo does not start")?;
     let mut counts = libtest::count(&output);
     counts.skipped -= counts.ignored;
     if !status.success() && counts.failed == 0 {
@@ -237,7 +289,7 @@ fn examples_in_docs(options: &Options) -> Result<Counts> {
 
 /// Runs a command in a process group of its own, which ends with it or when it is stuck, and gives all
 /// that it printed.
-fn bounded(mut command: Command) -> Result<(ExitStatus, String)> {
+fn bounded(command: &mut Command) -> Result<(ExitStatus, String)> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -6,6 +6,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
 use stockade_ipc::phase::Sender;
 use stockade_ipc::{Fault, FrameBuffer, Phase, Phases, ToHost, ToWorker, fds};
+use stockade_policy::stands;
 
 /// The host's end of a session: the socket, the phase it stands in, and half-read frames.
 ///
@@ -60,7 +61,7 @@ impl Connection {
     /// drops them, since it has no room for control data.
     #[expect(unsafe_code, reason = "JUSTIFICATION: no wrapper knows this socket option yet")]
     pub(crate) fn refuse_descriptors(&self) -> bool {
-        let off: libc::c_int = 0;
+        let off: libc::c_int = i32::from(!stands("connection.rights"));
         // SAFETY: the option takes an int and the kernel only reads it.
         let result = unsafe {
             libc::setsockopt(

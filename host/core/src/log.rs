@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use stockade_ipc::{Log, LogLevel};
+use stockade_policy::stands;
 
 use crate::trail::{Trail, Unrecorded};
 
@@ -28,7 +29,7 @@ impl LogGate {
             self.settle(trail)?;
             (self.window, self.passed) = (now, 0);
         }
-        if self.passed >= self.per_second {
+        if self.passed >= self.per_second && stands("log.rate") {
             self.dropped += 1;
             return Ok(());
         }
@@ -52,7 +53,11 @@ impl LogGate {
             dropped => {
                 let plugin = trail.plugin_name();
                 tracing::warn!(target: "stockade::host", plugin, dropped, "log lines over the rate were dropped");
-                trail.lines_dropped(dropped, self.per_second)
+                if stands("log.dropped-record") {
+                    trail.lines_dropped(dropped, self.per_second)
+                } else {
+                    Ok(())
+                }
             }
         }
     }

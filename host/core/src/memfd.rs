@@ -7,6 +7,7 @@ use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
 use sha2::{Digest, Sha256};
+use stockade_policy::stands;
 
 /// Bytes that nobody can change any more: copied once into a memfd, sealed, hashed there. Nothing is
 /// read twice from where it came, so what was checked is what is used.
@@ -33,7 +34,8 @@ const MFD_EXEC: u32 = 0x0010;
 impl Use {
     fn flags(self) -> MFdFlags {
         let mode = match self {
-            Use::Data => MFD_NOEXEC_SEAL,
+            Use::Data if stands("memfd.no-exec") => MFD_NOEXEC_SEAL,
+            Use::Data => MFD_EXEC,
             Use::Program => MFD_EXEC,
         };
         MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING | MFdFlags::from_bits_retain(mode)
@@ -50,7 +52,7 @@ impl SealedFile {
     pub(crate) fn copy(name: &str, purpose: Use, source: &mut dyn Read, max: u64) -> io::Result<SealedFile> {
         let mut file = empty(name, purpose)?;
         let copied = io::copy(&mut source.take(max + 1), &mut file)?;
-        if copied > max {
+        if copied > max && stands("memfd.cap") {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("more than {max} bytes")));
         }
         Self::seal(file)
@@ -66,15 +68,21 @@ impl SealedFile {
     /// Seals what was written to `file` and opens it anew, read-only. A mapping that could still write
     /// makes sealing fail, so afterwards there is none.
     pub(crate) fn seal(mut file: File) -> io::Result<SealedFile> {
-        let seals =
-            SealFlag::F_SEAL_SEAL | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_WRITE;
+        let seals = [
+            ("memfd.seal-seals", SealFlag::F_SEAL_SEAL),
+            ("memfd.seal-shrink", SealFlag::F_SEAL_SHRINK),
+            ("memfd.seal-grow", SealFlag::F_SEAL_GROW),
+            ("memfd.seal-write", SealFlag::F_SEAL_WRITE),
+        ];
+        let seals = seals.iter().filter(|seal| stands(seal.0)).map(|seal| seal.1).collect();
         fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
         file.rewind()?;
         let mut hash = Sha256::new();
         let len = io::copy(&mut file, &mut hash)?;
         // The description that could write is closed with `file`; this one never could.
         let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
-        let fd = nix::fcntl::open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+        let access = if stands("memfd.read-only") { OFlag::O_RDONLY } else { OFlag::O_RDWR };
+        let fd = nix::fcntl::open(path.as_str(), access | OFlag::O_CLOEXEC, Mode::empty())?;
         Ok(SealedFile { fd, digest: hash.finalize().into(), len })
     }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use stockade_ipc::Fault;
+use stockade_policy::stands;
 
 use crate::fate::{Cause, Fate};
 use crate::notify::Listener;
@@ -65,13 +66,18 @@ impl Watch {
     }
 
     fn time_is_up(&self) {
-        if self.hung_up.load(Ordering::SeqCst) {
+        if self.hung_up.load(Ordering::SeqCst) && stands("sentinel.hung-up") {
             self.condemn(Cause::Fault(Fault::Torn));
             self.trail.protocol_fault(&Fault::Torn);
         } else {
+            if !stands("sentinel.deadline") {
+                return;
+            }
             let allowance = Duration::from_nanos(self.allowance.load(Ordering::Relaxed));
             self.condemn(Cause::Deadline(allowance));
-            self.trail.deadline(allowance);
+            if stands("sentinel.deadline-record") {
+                self.trail.deadline(allowance);
+            }
         }
     }
 
@@ -252,8 +258,14 @@ impl Shared {
                 // the answer is the same.
                 Ok(tried) => {
                     let name = tried.name();
-                    watch.trail.forbidden_call(&name, &tried.args);
-                    watch.condemn(Cause::Syscall { name });
+                    if stands("sentinel.record") {
+                        watch.trail.forbidden_call(&name, &tried.args);
+                    }
+                    if stands("sentinel.kill") {
+                        watch.condemn(Cause::Syscall { name });
+                    } else {
+                        let _ = watch.listener.refuse(&tried);
+                    }
                 }
                 Err(nix::Error::ENOENT | nix::Error::EINTR) => {}
                 Err(_) => drop(self.epoll.delete(&watch.listener)),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stockade_ipc::{Call, Fault, Outcome, ToHost};
+use stockade_policy::stands;
 use tokio::io::unix::AsyncFd;
 
 use crate::broker::Broker;
@@ -150,7 +151,7 @@ impl Session {
     fn advance(&mut self, number: u64) -> Result<Option<Outcome>, Break> {
         while let Some(message) = self.connection.take()? {
             match message {
-                ToHost::Return(returned) if returned.call == number => {
+                ToHost::Return(returned) if returned.call == number || !stands("session.call-number") => {
                     self.log.settle(&self.watch.trail)?;
                     return Ok(Some(returned.outcome));
                 }
@@ -188,9 +189,13 @@ impl Session {
         if self.watch.fate.blame(cause.clone())
             && let Cause::Fault(fault) = &cause
         {
-            self.watch.trail.protocol_fault(fault);
+            if stands("session.fault-record") {
+                self.watch.trail.protocol_fault(fault);
+            }
         }
-        self.watch.condemn(cause);
+        if stands("session.fault-kill") {
+            self.watch.condemn(cause);
+        }
     }
 }
 

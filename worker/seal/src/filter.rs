@@ -23,6 +23,10 @@ const fn ins(code: u16, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
 /// Every filter that this program can put up.
 pub static FILTERS: [Filter; 9] = include!(concat!(env!("OUT_DIR"), "/filters.rs"));
 
+/// The filters with one protection taken out each, by its name. Only in test builds (docs/decisions/0013).
+#[cfg(feature = "removable-protections")]
+static VARIANTS: &[(&str, Filter)] = include!(concat!(env!("OUT_DIR"), "/variants.rs"));
+
 /// Linux 5.19: a caller waiting for its verdict can only be killed, so that a signal cannot make it
 /// retry and confuse the count of loading calls.
 const WAIT_KILLABLE_RECV: libc::c_ulong = 1 << 5;
@@ -30,6 +34,13 @@ const WAIT_KILLABLE_RECV: libc::c_ulong = 1 << 5;
 impl Filter {
     /// The filter of this name.
     pub fn named(name: &str) -> Result<&'static Filter, SealError> {
+        #[cfg(feature = "removable-protections")]
+        if let Some((_, variant)) = VARIANTS
+            .iter()
+            .find(|(protection, filter)| filter.name == name && !stockade_policy::stands(protection))
+        {
+            return Ok(variant);
+        }
         FILTERS.iter().find(|f| f.name == name).ok_or_else(|| SealError::UnknownFilter(name.to_owned()))
     }
 

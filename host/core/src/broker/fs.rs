@@ -13,7 +13,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use stockade_ipc::bounds::ENTRIES;
 use stockade_ipc::{Answer, Entry, FileKind, FsError, Stat};
-use stockade_policy::GuestPath;
+use stockade_policy::{GuestPath, stands};
 
 use super::{Broker, Reply, denied};
 use crate::trail::{Trail, Unrecorded};
@@ -26,10 +26,12 @@ pub(crate) struct Tree {
 }
 
 /// No way out of the tree, by name, link or mount (Linux 5.6, `openat2(2)`).
-const INSIDE: ResolveFlags = ResolveFlags::BENEATH
-    .union(ResolveFlags::NO_MAGICLINKS)
-    .union(ResolveFlags::NO_SYMLINKS)
-    .union(ResolveFlags::NO_XDEV);
+const INSIDE: [(&str, ResolveFlags); 4] = [
+    ("fs.beneath", ResolveFlags::BENEATH),
+    ("fs.no-magic-links", ResolveFlags::NO_MAGICLINKS),
+    ("fs.no-links", ResolveFlags::NO_SYMLINKS),
+    ("fs.no-mounts", ResolveFlags::NO_XDEV),
+];
 
 impl Tree {
     pub(super) fn open(root: GuestPath, directory: &Path) -> io::Result<Tree> {
@@ -39,7 +41,8 @@ impl Tree {
 
     fn resolve(&self, below: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
         let name = if below.is_empty() { "." } else { below };
-        openat2(&self.directory, name, flags | OFlags::CLOEXEC, Mode::empty(), INSIDE)
+        let inside = INSIDE.iter().filter(|rule| stands(rule.0)).map(|rule| rule.1).collect();
+        openat2(&self.directory, name, flags | OFlags::CLOEXEC, Mode::empty(), inside)
     }
 }
 
@@ -93,23 +96,33 @@ impl Broker {
         };
         match stat.kind {
             FileKind::Directory => Ok((Answer::FsOpened(stat), None)),
-            FileKind::File => {
-                // The very file that was looked at, through our own descriptor of it.
-                let this = format!("/proc/self/fd/{}", found.as_raw_fd());
-                let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-                match open(this, flags, Mode::empty()) {
-                    Ok(file) => Ok((Answer::FsOpened(stat), Some(file))),
-                    Err(Errno::ACCESS | Errno::PERM) => {
-                        trail.unreachable_path(path, "the host itself may not read it")?;
-                        denied()
-                    }
-                    Err(_) => Ok((Answer::FsFailed(FsError::Io), None)),
-                }
-            }
+            FileKind::Other if !stands("fs.files-only") => self.reopen(&found, stat, path, trail),
+            FileKind::File => self.reopen(&found, stat, path, trail),
             FileKind::Symlink | FileKind::Other => {
                 trail.unreachable_path(path, "it is neither a file nor a directory")?;
                 denied()
             }
+        }
+    }
+
+    /// The very file that was looked at, through our own descriptor of it.
+    fn reopen(
+        &self,
+        found: &OwnedFd,
+        stat: Stat,
+        path: &GuestPath,
+        trail: &Trail,
+    ) -> Result<Reply, Unrecorded> {
+        let this = format!("/proc/self/fd/{}", found.as_raw_fd());
+        let access = if stands("fs.read-only") { OFlags::RDONLY } else { OFlags::RDWR };
+        let flags = access | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+        match open(this, flags, Mode::empty()) {
+            Ok(file) => Ok((Answer::FsOpened(stat), Some(file))),
+            Err(Errno::ACCESS | Errno::PERM) => {
+                trail.unreachable_path(path, "the host itself may not read it")?;
+                denied()
+            }
+            Err(_) => Ok((Answer::FsFailed(FsError::Io), None)),
         }
     }
 

@@ -17,6 +17,8 @@ use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::stat::Mode;
 
+use stockade_policy::stands;
+
 pub use child::Step;
 use child::{Identity, Plan};
 pub use ruleset::deny_all as deny_all_ruleset;
@@ -64,11 +66,14 @@ pub enum Namespaces {
 
 impl Namespaces {
     fn flags(self, root: bool) -> c_int {
-        let cheap = libc::CLONE_NEWNS
-            | libc::CLONE_NEWPID
-            | libc::CLONE_NEWIPC
-            | libc::CLONE_NEWUTS
-            | libc::CLONE_NEWCGROUP;
+        let cheap = [
+            ("namespace.mount", libc::CLONE_NEWNS),
+            ("namespace.pid", libc::CLONE_NEWPID),
+            ("namespace.ipc", libc::CLONE_NEWIPC),
+            ("namespace.uts", libc::CLONE_NEWUTS),
+            ("namespace.cgroup", libc::CLONE_NEWCGROUP),
+        ];
+        let cheap = cheap.iter().filter(|kind| stands(kind.0)).fold(0, |flags, kind| flags | kind.1);
         let user = if root { 0 } else { libc::CLONE_NEWUSER };
         match self {
             Namespaces::Off => 0,
@@ -108,20 +113,24 @@ pub(crate) struct ResourceLimits {
 const STACK_BYTES: u64 = 8 * 1024 * 1024;
 
 impl ResourceLimits {
-    fn list(self) -> [(u32, u64); 11] {
-        [
-            (libc::RLIMIT_CORE, 0),
-            (libc::RLIMIT_FSIZE, self.file_bytes),
-            (libc::RLIMIT_MEMLOCK, 0),
-            (libc::RLIMIT_MSGQUEUE, 0),
-            (libc::RLIMIT_NICE, 0),
-            (libc::RLIMIT_RTPRIO, 0),
-            (libc::RLIMIT_SIGPENDING, 16),
-            (libc::RLIMIT_NOFILE, self.open_files),
-            (libc::RLIMIT_STACK, STACK_BYTES),
-            (libc::RLIMIT_CPU, self.cpu_seconds),
-            (libc::RLIMIT_DATA, self.data_bytes),
-        ]
+    fn list(self) -> Vec<(u32, u64)> {
+        let all = [
+            ("limit.core", libc::RLIMIT_CORE, 0),
+            ("limit.fsize", libc::RLIMIT_FSIZE, self.file_bytes),
+            ("limit.memlock", libc::RLIMIT_MEMLOCK, 0),
+            ("limit.msgqueue", libc::RLIMIT_MSGQUEUE, 0),
+            ("limit.nice", libc::RLIMIT_NICE, 0),
+            ("limit.rtprio", libc::RLIMIT_RTPRIO, 0),
+            ("limit.sigpending", libc::RLIMIT_SIGPENDING, 16),
+            ("limit.nofile", libc::RLIMIT_NOFILE, self.open_files),
+            ("limit.stack", libc::RLIMIT_STACK, STACK_BYTES),
+            ("limit.cpu", libc::RLIMIT_CPU, self.cpu_seconds),
+            ("limit.data", libc::RLIMIT_DATA, self.data_bytes),
+        ];
+        all.into_iter()
+            .filter(|limit| stands(limit.0))
+            .map(|(_, resource, value)| (resource, value))
+            .collect()
     }
 }
 
@@ -186,8 +195,8 @@ impl Launcher {
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)
             .map_err(LaunchError::Socket)?;
         let (reply, answer) = mpsc::sync_channel(1);
-        let words = [spec.name, spec.filter];
-        let argv = words.map(|word| CString::new(word).expect("names of ours have no NUL")).into();
+        let words = [spec.name.to_owned(), spec.filter.to_owned()].into_iter().chain(removed_word());
+        let argv = words.map(|word| CString::new(word).expect("names of ours have no NUL")).collect();
         let gone = || LaunchError::Thread(io::ErrorKind::BrokenPipe.into());
         let program = spec.program.as_fd().as_raw_fd();
         let order = Order { program, argv, limits: spec.limits, socket: theirs, reply };
@@ -195,6 +204,14 @@ impl Launcher {
         let (pid, pidfd, uid) = answer.recv().map_err(|_| gone())??;
         Ok(Started { pid, pidfd, socket: ours, uid })
     }
+}
+
+/// What a test build tells a confined program besides: it has no environment to read it from.
+fn removed_word() -> Option<String> {
+    #[cfg(feature = "removable-protections")]
+    return Some(format!("without={}", stockade_policy::removed()));
+    #[cfg(not(feature = "removable-protections"))]
+    None
 }
 
 /// The stack that children run on until they exec. One serves all: the thread waits for each.

@@ -1,0 +1,299 @@
+//! The mutation list: for every protection, the suite with that one taken out must notice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::cargo::{self, Executable};
+use crate::ui::{BAD, OK, Step, seconds};
+use crate::{programs, workspace};
+
+/// Tells a test build what to leave out; `stockade_policy::REMOVED`.
+const REMOVED: &str = "STOCKADE_REMOVED_PROTECTIONS";
+/// The packages whose own tests can notice.
+const TESTED: [&str; 6] = [
+    "stockade-policy",
+    "stockade-ipc",
+    "stockade-seal",
+    "stockade-package",
+    "stockade-host",
+    "stockade-tests",
+];
+
+/// `tests/protections.toml`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List {
+    protection: Vec<Protection>,
+}
+
+/// One protection and what notices its absence.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Protection {
+    /// As in the source: `stands("...")`.
+    name: String,
+    /// `case ID` of `stockade doctor --attack`, or `test PROGRAM NAME`.
+    noticed_by: String,
+    /// Others that stop the same thing and are taken out with it, or it could not be told apart.
+    #[serde(default)]
+    together: Vec<String>,
+    /// Where that is needed: why.
+    #[serde(default)]
+    why: String,
+    /// Only root can tell.
+    #[serde(default)]
+    root: bool,
+}
+
+/// What came of one protection.
+#[derive(Serialize)]
+pub(crate) struct Finding {
+    pub(crate) protection: String,
+    pub(crate) noticed_by: String,
+    pub(crate) noticed: bool,
+    pub(crate) said: String,
+}
+
+/// What a look at one noticer brought.
+struct Look {
+    /// It ran and all was well.
+    held: bool,
+    said: String,
+}
+
+/// A test build of everything.
+struct Build {
+    dist: PathBuf,
+    tests: BTreeMap<String, Executable>,
+    root: bool,
+}
+
+/// Takes out one protection after the other; false where one is not noticed.
+pub(crate) fn run(only: Option<&str>) -> Result<Vec<Finding>> {
+    let file = workspace::root().join("tests/protections.toml");
+    let list: List = toml::from_str(&fs::read_to_string(&file)?).context("tests/protections.toml")?;
+    complete(&list)?;
+    let build = Build::new()?;
+    let chosen = |p: &&Protection| only.is_none_or(|only| p.name.contains(only)) && (!p.root || build.root);
+    let chosen: Vec<_> = list.protection.iter().filter(chosen).collect();
+    let mut step = Step::begin(format!("{} protections, taken out one by one", chosen.len()));
+    let mut whole: BTreeMap<(String, String), Look> = BTreeMap::new();
+    let mut findings = Vec::new();
+    for protection in chosen {
+        step.detail(&protection.name);
+        // With the others gone and this one there, it has to hold; without this one too, it must not.
+        let others = protection.together.join("+");
+        let key = (protection.noticed_by.clone(), others.clone());
+        if !whole.contains_key(&key) {
+            whole.insert(key.clone(), build.look(&protection.noticed_by, &others)?);
+        }
+        let before = &whole[&key];
+        let removed: Vec<_> = [protection.name.as_str()]
+            .into_iter()
+            .chain(protection.together.iter().map(String::as_str))
+            .collect();
+        let after = build.look(&protection.noticed_by, &removed.join("+"))?;
+        let said =
+            if before.held { after.said } else { format!("fails with the protection, too: {}", before.said) };
+        findings.push(Finding {
+            protection: removed.join("+"),
+            noticed_by: protection.noticed_by.clone(),
+            noticed: before.held && !after.held,
+            said,
+        });
+    }
+    let missed = findings.iter().filter(|finding| !finding.noticed).count();
+    step.end(if missed == 0 { OK } else { BAD }, &format!("{missed} not noticed"));
+    Ok(findings)
+}
+
+impl Build {
+    fn new() -> Result<Build> {
+        let dist = programs::build_removable()?;
+        let mut step = Step::begin("tests with removable protections");
+        let mut command = cargo::command();
+        command.args(["test", "--no-run"]);
+        command.args(TESTED.iter().flat_map(|name| ["--package", name]));
+        command.args(["--features", &TESTED.map(|name| format!("{name}/removable-protections")).join(",")]);
+        let built = cargo::build(command, &mut step);
+        let built = step.end_with(built)?;
+        let name = |e: &Executable| {
+            let package = e.package.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if e.label.ends_with("in its source") { package } else { format!("{package}/{}", e.target) }
+        };
+        let tests = built.into_iter().filter(|e| e.test).map(|e| (name(&e), e)).collect();
+        Ok(Build { dist, tests, root: nix::unistd::geteuid().is_root() })
+    }
+
+    fn look(&self, noticer: &str, removed: &str) -> Result<Look> {
+        let words: Vec<_> = noticer.split_whitespace().collect();
+        match words[..] {
+            ["case", id] => self.case(id, removed),
+            ["test", program, name] => self.test(program, name, removed),
+            _ => bail!("{noticer:?} is neither `case ID` nor `test PROGRAM NAME`"),
+        }
+    }
+
+    fn case(&self, id: &str, removed: &str) -> Result<Look> {
+        let mut command = Command::new(self.dist.join("stockade"));
+        command.args(["doctor", "--attack", "--format", "json", "--case", id]).env(REMOVED, removed);
+        let (success, output) = bounded(command)?;
+        let report: serde_json::Value = serde_json::from_slice(&output).unwrap_or_default();
+        let rows = report["rows"].as_array().map_or(&[][..], Vec::as_slice);
+        let text = |row: &serde_json::Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
+        let held = success && !rows.is_empty() && rows.iter().all(|row| row["verdict"] == "held");
+        let odd = rows.iter().find(|row| row["verdict"] != "held");
+        let said = odd.map_or_else(
+            || if held { "held".to_owned() } else { "the program failed".to_owned() },
+            |row| format!("{} {}: {}", text(row, "id"), text(row, "verdict"), text(row, "why")),
+        );
+        // Skipped or vacuous is no answer.
+        let answered = rows.iter().all(|row| row["verdict"] == "held" || row["verdict"] == "broken");
+        ensure!(answered || !removed.is_empty(), "{id} cannot tell here: {said}");
+        Ok(Look { held, said })
+    }
+
+    fn test(&self, program: &str, name: &str, removed: &str) -> Result<Look> {
+        let known = || self.tests.keys().cloned().collect::<Vec<_>>().join(", ");
+        let test = self
+            .tests
+            .get(program)
+            .with_context(|| format!("no test program {program}; there are {}", known()))?;
+        let mut command = Command::new(&test.file);
+        command
+            .args(["--exact", name])
+            .current_dir(&test.package)
+            .env("CARGO_MANIFEST_DIR", &test.package)
+            .env("STOCKADE_DIST", &self.dist)
+            .env("STOCKADE_GUESTS", workspace::guests()?)
+            .env("STOCKADE_EXAMPLES", workspace::root().join("examples"))
+            .env(REMOVED, removed);
+        let (success, output) = bounded(command)?;
+        let output = String::from_utf8_lossy(&output);
+        ensure!(!success || output.contains("1 passed"), "{program} has no test {name}, or it is ignored");
+        let said = output.lines().find(|line| line.contains("panicked at")).unwrap_or("failed").to_owned();
+        Ok(Look { held: success, said: if success { "passed".to_owned() } else { said } })
+    }
+}
+
+/// A noticer that hangs because a protection is gone has noticed.
+const LONGEST: Duration = Duration::from_secs(60);
+
+fn bounded(mut command: Command) -> Result<(bool, Vec<u8>)> {
+    let output = nameless_file()?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(Stdio::null())
+        .spawn()
+        .with_context(|| format!("{} does not start", command.get_program().to_string_lossy()))?;
+    let began = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status.success();
+        }
+        if began.elapsed() > LONGEST {
+            child.kill()?;
+            child.wait()?;
+            break false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let mut bytes = Vec::new();
+    std::io::Seek::rewind(&mut &output)?;
+    std::io::Read::read_to_end(&mut &output, &mut bytes)?;
+    Ok((status, bytes))
+}
+
+/// A file without a name: a pipe could fill up while nobody reads.
+pub(crate) fn nameless_file() -> Result<fs::File> {
+    let path = std::env::temp_dir().join(format!("stockade-output-{}", std::process::id()));
+    let file = fs::File::options().read(true).write(true).create_new(true).open(&path)?;
+    fs::remove_file(&path)?;
+    Ok(file)
+}
+
+/// Every protection that the source names is in the list, and none twice.
+fn complete(list: &List) -> Result<()> {
+    let mut listed = BTreeSet::new();
+    for protection in &list.protection {
+        ensure!(
+            listed.insert(protection.name.as_str()),
+            "{} is in tests/protections.toml twice",
+            protection.name
+        );
+        ensure!(
+            protection.together.is_empty() || !protection.why.is_empty(),
+            "{}: say why others are taken out together with it",
+            protection.name
+        );
+    }
+    let mut missing = BTreeSet::new();
+    for folder in ["policy/src", "ipc/src", "worker", "host"] {
+        visit(&workspace::root().join(folder), &mut |text| {
+            let named = names(text);
+            missing.extend(named.into_iter().filter(|name| !listed.contains(name.as_str())));
+        })?;
+    }
+    ensure!(
+        missing.is_empty(),
+        "not in tests/protections.toml: {}. Say there what notices when they are gone",
+        missing.into_iter().collect::<Vec<_>>().join(", ")
+    );
+    Ok(())
+}
+
+/// The names in `stands("...")`, and in the first column of tables that are filtered by it.
+fn names(source: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for (start, _) in source
+        .match_indices("stands(\"")
+        .chain(source.match_indices("(\"limit."))
+        .chain(source.match_indices("(\"namespace."))
+        .chain(source.match_indices("(\"memfd."))
+        .chain(source.match_indices("(\"fs."))
+    {
+        let rest = &source[start..];
+        let mut parts = rest.split('"');
+        if let Some(name) = parts.nth(1)
+            && name.contains('.')
+        {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
+fn visit(folder: &Path, look: &mut dyn FnMut(&str)) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            visit(&path, look)?;
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            look(&fs::read_to_string(&path)?);
+        }
+    }
+    Ok(())
+}
+
+/// One line for each, the unnoticed ones last.
+pub(crate) fn show(findings: &[Finding], took: Duration) {
+    let mut sorted: Vec<_> = findings.iter().collect();
+    sorted.sort_by_key(|finding| !finding.noticed);
+    for finding in sorted {
+        let mark = if finding.noticed { OK } else { BAD };
+        let word = if finding.noticed { "noticed by" } else { "NOT NOTICED by" };
+        println!("  {mark} {:<28} {word} {}", finding.protection, finding.noticed_by);
+        if !finding.noticed {
+            println!("      {}", finding.said);
+        }
+    }
+    let noticed = findings.iter().filter(|finding| finding.noticed).count();
+    println!("protections: {noticed} of {} noticed when taken out ({})\n", findings.len(), seconds(took));
+}
