@@ -269,42 +269,51 @@ impl Booting {
         Ok(())
     }
 
-    /// Reads the kernel's account of the process, which any user may read, and holds it against what a
-    /// confined process looks like.
+    /// Reads the kernel's account of the process, which any user may read.
     fn status(&self, namespaces: Namespaces) -> Result<BTreeMap<&'static str, String>, BootError> {
         let read = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/status"));
         let status = read(&self.process.pid().to_string())
             .map_err(|e| BootError::Os("reading /proc/PID/status", e))?;
         let own = read("self").map_err(|e| BootError::Os("reading /proc/self/status", e))?;
-        let filters = field(&own, "Seccomp_filters").parse::<u32>().unwrap_or(0) + 1;
-        let no_capability = "0000000000000000";
-        let uids = [self.uid; 4].map(|uid| uid.to_string()).join("\t");
         // An ordinary user without namespaces cannot empty the bounding set; no_new_privs makes it moot.
         let bounded = namespaces != Namespaces::Off || nix::unistd::geteuid().is_root();
-        let mut expected = vec![
-            ("NoNewPrivs", "1".to_owned()),
-            ("Seccomp", "2".to_owned()),
-            ("Seccomp_filters", filters.to_string()),
-            ("Threads", "1".to_owned()),
-            ("Uid", uids),
-            ("CapInh", no_capability.to_owned()),
-            ("CapPrm", no_capability.to_owned()),
-            ("CapEff", no_capability.to_owned()),
-            ("CapAmb", no_capability.to_owned()),
-        ];
-        if bounded {
-            expected.push(("CapBnd", no_capability.to_owned()));
-        }
-        let mut evidence = BTreeMap::new();
-        for (name, wanted) in expected {
-            let got = field(&status, name);
-            if (got != wanted || (name == "Uid" && self.uid == 0)) && stands(&format!("attest.{name}")) {
-                return Err(BootError::Status { field: name, got: got.to_owned(), expected: wanted });
-            }
-            evidence.insert(name, wanted.replace('\t', " "));
-        }
-        Ok(evidence)
+        account(&status, &own, self.uid, bounded)
     }
+}
+
+/// Holds the kernel's account of a process against what a confined one looks like.
+fn account(
+    status: &str,
+    own: &str,
+    uid: u32,
+    bounded: bool,
+) -> Result<BTreeMap<&'static str, String>, BootError> {
+    let filters = field(own, "Seccomp_filters").parse::<u32>().unwrap_or(0) + 1;
+    let no_capability = "0000000000000000";
+    let mut expected = vec![
+        ("NoNewPrivs", "1".to_owned()),
+        ("Seccomp", "2".to_owned()),
+        ("Seccomp_filters", filters.to_string()),
+        ("Threads", "1".to_owned()),
+        ("Uid", [uid; 4].map(|uid| uid.to_string()).join("\t")),
+        ("CapInh", no_capability.to_owned()),
+        ("CapPrm", no_capability.to_owned()),
+        ("CapEff", no_capability.to_owned()),
+        ("CapAmb", no_capability.to_owned()),
+    ];
+    if bounded {
+        expected.push(("CapBnd", no_capability.to_owned()));
+    }
+    let mut evidence = BTreeMap::new();
+    for (name, wanted) in expected {
+        let got = field(status, name);
+        let wrong = got != wanted || (name == "Uid" && uid == 0);
+        if wrong && stands(&format!("attest.{name}")) {
+            return Err(BootError::Status { field: name, got: got.to_owned(), expected: wanted });
+        }
+        evidence.insert(name, wanted.replace('\t', " "));
+    }
+    Ok(evidence)
 }
 
 impl Connection {
@@ -369,6 +378,62 @@ impl Attested {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const CONFINED: &str = "Uid:\t7\t7\t7\t7\nThreads:\t1\nCapInh:\t0000000000000000\nCapPrm:\t0000000000000000\n\
+        CapEff:\t0000000000000000\nCapBnd:\t0000000000000000\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\n\
+        Seccomp:\t2\nSeccomp_filters:\t2\n";
+    const HOST: &str = "Seccomp_filters:\t1\n";
+
+    /// The account of a confined process in which one line says something else, or is missing.
+    fn refused_for(name: &str, value: Option<&str>) {
+        let lines = CONFINED.lines().filter_map(|line| match line.split_once(":\t") {
+            Some((found, _)) if found == name => value.map(|value| format!("{name}:\t{value}\n")),
+            _ => Some(format!("{line}\n")),
+        });
+        match account(&lines.collect::<String>(), HOST, 7, true) {
+            Err(BootError::Status { field, .. }) => assert_eq!(field, name),
+            other => panic!("{name} {value:?}: {other:?}"),
+        }
+    }
+
+    fn each_of(name: &str, values: &[&str]) {
+        account(CONFINED, HOST, 7, true).expect("as it should be");
+        refused_for(name, None);
+        values.iter().for_each(|value| refused_for(name, Some(value)));
+    }
+
+    #[test]
+    fn b14_privileges_that_could_come_back_are_refused() {
+        each_of("NoNewPrivs", &["0", ""]);
+    }
+
+    #[test]
+    fn b14_a_program_without_its_filter_is_refused() {
+        each_of("Seccomp", &["0", "1"]);
+    }
+
+    #[test]
+    fn b14_a_filter_more_or_less_than_our_own_and_one_is_refused() {
+        each_of("Seccomp_filters", &["0", "1", "3"]);
+    }
+
+    #[test]
+    fn b14_a42_a_second_thread_is_refused() {
+        each_of("Threads", &["2", "0"]);
+    }
+
+    #[test]
+    fn b14_another_user_is_refused_and_root_always() {
+        each_of("Uid", &["0\t0\t0\t0", "7\t0\t7\t7", "7\t7\t0\t7", "7\t7\t7\t0"]);
+        assert!(account(&CONFINED.replace("7\t7\t7\t7", "0\t0\t0\t0"), HOST, 0, true).is_err());
+    }
+
+    #[test]
+    fn b14_capabilities_of_any_set_are_refused() {
+        for set in ["CapInh", "CapPrm", "CapEff", "CapAmb", "CapBnd"] {
+            each_of(set, &["0000000000000001", "000001ffffffffff"]);
+        }
+    }
 
     #[test]
     fn fields_are_found_by_their_whole_name() {

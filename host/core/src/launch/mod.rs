@@ -293,3 +293,35 @@ fn clone_vfork(stack: &mut Stack, namespaces: c_int, plan: &mut Plan<'_>) -> nix
     // SAFETY: clone has succeeded, so the kernel has just made this descriptor for us.
     pid.map(|pid| (pid, unsafe { OwnedFd::from_raw_fd(pidfd) }))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+    use crate::memfd::Use;
+
+    #[test]
+    fn g1_a_program_whose_host_is_gone_before_it_starts_does_not_start() {
+        let mut own = File::open("/proc/self/exe").unwrap();
+        let program = SealedFile::copy("program", Use::Program, &mut own, u64::MAX - 1).unwrap();
+        let mut thread = LauncherThread {
+            ruleset: ruleset::deny_all().unwrap(),
+            null: nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).unwrap(),
+            namespaces: Namespaces::Off,
+            started: 0,
+            stack: Stack::new(),
+        };
+        let (ours, theirs) =
+            socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC).unwrap();
+        drop(ours);
+        let limits = ResourceLimits { data_bytes: 1 << 26, file_bytes: 0, cpu_seconds: 1, open_files: 16 };
+        let (reply, _) = mpsc::sync_channel(1);
+        let argv = vec![CString::new("program").unwrap()];
+        let order = Order { program: program.as_fd().as_raw_fd(), argv, limits, socket: theirs, reply };
+        match thread.start(&order) {
+            Err(LaunchError::Step { step: Step::DeathSignal, error: Errno::ESRCH }) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
