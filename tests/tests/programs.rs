@@ -48,3 +48,13 @@ fn the_confined_programs_name_no_path_of_the_machine_that_built_them() {
         assert!(!has(&bytes(program), "/.cargo/registry"), "{program}");
     }
 }
+
+#[test]
+fn no_protection_can_be_taken_out_of_a_program_that_is_meant_for_use() {
+    // Built for the mutation list, the same test sees that the name would be found.
+    let removable = cfg!(feature = "removable-protections");
+    for program in ["stockade", "stockade-worker", "stockade-compiler", "stockade-probe"] {
+        let named = has(&bytes(program), "STOCKADE_REMOVED_PROTECTIONS");
+        assert_eq!(named, removable, "{program}");
+    }
+}

@@ -108,10 +108,15 @@ pub(crate) fn compile(
             trail.component_rejected(&message)?;
             Err(HostError::Component { fault, message })
         }
-        other => Err(HostError::Boot(BootError::Fault(Fault::OutOfPhase {
-            kind: other.kind(),
-            phase: stockade_ipc::Phase::Loading,
-        }))),
+        other => {
+            let error = BootError::Fault(Fault::OutOfPhase {
+                kind: other.kind(),
+                phase: stockade_ipc::Phase::Loading,
+            });
+            loaded.process.kill();
+            trail.compiler_ended(&error, loaded.process.reap())?;
+            Err(HostError::Boot(error))
+        }
     }
 }
 

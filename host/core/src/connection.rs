@@ -102,6 +102,13 @@ impl Connection {
         Ok(Some(message))
     }
 
+    /// Whether nothing came behind the last message: between calls no message of a worker's is legal, and one
+    /// that is there already would pass for a part of the next call.
+    pub(crate) fn quiet(&mut self) -> Result<(), Fault> {
+        self.take()?;
+        if self.is_torn() { Err(Fault::Torn) } else { Ok(()) }
+    }
+
     /// Whether the peer stopped in the middle of a frame.
     pub(crate) fn is_torn(&self) -> bool {
         self.incoming.is_torn()

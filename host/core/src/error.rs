@@ -36,7 +36,7 @@ pub enum HostError {
         source: io::Error,
     },
     /// The audit log cannot be opened or written.
-    #[error("{0}")]
+    #[error("the audit log cannot be opened or written")]
     Audit(#[source] AuditError),
     /// Memory for a component or an artifact could not be had.
     #[error("no memory for the component or its artifact")]
@@ -45,10 +45,10 @@ pub enum HostError {
     #[error("the watching thread could not be started")]
     Sentinel(#[source] io::Error),
     /// A confined program did not start.
-    #[error("a confined program did not start: {0}")]
+    #[error("a confined program did not start")]
     Launch(#[source] LaunchError),
     /// A confined program started and could not be proved confined, or did not take its work.
-    #[error("a confined program was not trusted: {0}")]
+    #[error("a confined program was not trusted")]
     Boot(#[source] BootError),
     /// The component cannot run here.
     #[error("{message}")]
@@ -125,20 +125,6 @@ impl From<Unrecorded> for HostError {
 
 fn list(missing: &[Missing]) -> String {
     missing.iter().map(|m| m.what.as_str()).collect::<Vec<_>>().join("; ")
-}
-
-/// An error with all its sources in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 impl Explain for HostError {
@@ -220,7 +206,7 @@ impl Explain for HostError {
             ),
             Self::Stopped => ("stopped", "host".into(), "build a new host".into()),
         };
-        Problem { code, field, message: chain(self), next_step }
+        Problem { code, field, message: self.chain(), next_step }
     }
 }
 

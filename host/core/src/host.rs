@@ -9,7 +9,7 @@ use stockade_ipc::bounds::{CONFIG_VALUE, NAME};
 use stockade_package::{InstanceMode, check_imports};
 use stockade_policy::{PluginType, Profile, Request, Scope, Source, Unresolved, resolve, stands};
 
-use crate::broker::{Tree, open_tree};
+use crate::broker::Tree;
 use crate::cache::Cache;
 use crate::compile::compile;
 use crate::error::{HostError, memory_limit};
@@ -104,7 +104,7 @@ impl Host {
         let trees = grants
             .iter()
             .map(|grant| {
-                open_tree(grant.root.clone(), &grant.directory)
+                Tree::open(grant.root.clone(), &grant.directory)
                     .map_err(|source| HostError::GrantDirectory { path: grant.directory.clone(), source })
             })
             .collect::<Result<Vec<Tree>, _>>()?;

@@ -3,11 +3,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use stockade_audit::Plugin as AuditPlugin;
-use stockade_ipc::{Call, CompileFault, Load, Outcome as Returned, Rejected, ToHost};
+use stockade_ipc::{Call, Fault, Load, Outcome as Returned, Phase, Rejected, ToHost};
 use stockade_package::{Explain, Problem, Tool};
 use stockade_policy::{Capability, Profile, Scope, stands};
 
-use crate::boot::{Booting, LoadingCalls};
+use crate::boot::{BootError, Booting, LoadingCalls};
 use crate::broker::{Broker, Tree};
 use crate::error::{HostError, deadline};
 use crate::fate::Cause;
@@ -270,9 +270,10 @@ impl Inner {
                 trail.component_rejected(&message)?;
                 return Err(HostError::Component { fault, message });
             }
-            _ => {
-                let message = "the worker compiled instead of loading".to_owned();
-                return Err(HostError::Component { fault: CompileFault::Internal, message });
+            other => {
+                let error = BootError::Fault(Fault::OutOfPhase { kind: other.kind(), phase: Phase::Loading });
+                trail.boot_failed(&error);
+                return Err(HostError::Boot(error));
             }
         }
         trail.settle_launch(seq)?;

@@ -138,6 +138,7 @@ impl Session {
         self.calls += 1;
         call.call = self.calls;
         self.watch.trail.begin_call(self.calls);
+        self.connection.quiet()?;
         self.sentinel.arm(&self.watch, allowance);
         self.connection.queue(&call.into())?;
         Ok(self.calls)

@@ -42,6 +42,11 @@ impl State {
     }
 }
 
+/// Whether the module's own maximum is passed.
+fn beyond(desired: usize, maximum: Option<usize>) -> bool {
+    maximum.is_some_and(|maximum| desired > maximum)
+}
+
 impl ResourceLimiter for State {
     fn memory_growing(
         &mut self,
@@ -49,7 +54,7 @@ impl ResourceLimiter for State {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
+        if beyond(desired, maximum) {
             return Ok(false);
         }
         let after = self.limits.memory.saturating_add(desired.saturating_sub(current) as u64);
@@ -67,7 +72,7 @@ impl ResourceLimiter for State {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
+        if beyond(desired, maximum) {
             return Ok(false);
         }
         let after = self.limits.elements.saturating_add(desired.saturating_sub(current));

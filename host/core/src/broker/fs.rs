@@ -34,7 +34,8 @@ const INSIDE: [(&str, ResolveFlags); 4] = [
 ];
 
 impl Tree {
-    pub(super) fn open(root: GuestPath, directory: &Path) -> io::Result<Tree> {
+    /// Opens the directory that stands at `root` in the guest's view.
+    pub(crate) fn open(root: GuestPath, directory: &Path) -> io::Result<Tree> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Tree { root, directory: open(directory, flags, Mode::empty())? })
     }

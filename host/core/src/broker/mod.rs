@@ -7,7 +7,6 @@ mod fs;
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use std::path::Path;
 
 use stockade_ipc::{Answer, Ask};
 use stockade_policy::{Decision, Grants, GuestPath, decide, stands};
@@ -82,9 +81,4 @@ impl Broker {
 
 fn denied() -> Result<Reply, Unrecorded> {
     Ok((Answer::Denied, None))
-}
-
-/// Where a granted tree stands on the host.
-pub(crate) fn open_tree(root: GuestPath, directory: &Path) -> std::io::Result<Tree> {
-    Tree::open(root, directory)
 }
