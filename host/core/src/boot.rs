@@ -83,16 +83,19 @@ pub(crate) struct LoadingCalls {
     recvmsg: u8,
     openat: u8,
     statx: u8,
+    read_mapping: u8,
     exec_mapping: u8,
 }
 
 impl LoadingCalls {
-    /// Receiving the artifact, opening it through its descriptor, and making its code executable.
-    pub(crate) const WORKER: LoadingCalls = LoadingCalls { recvmsg: 1, openat: 1, statx: 1, exec_mapping: 1 };
+    /// Receiving the artifact, opening it through its descriptor, making its mapping read-only and the code
+    /// in it executable.
+    pub(crate) const WORKER: LoadingCalls =
+        LoadingCalls { recvmsg: 1, openat: 1, statx: 1, read_mapping: 1, exec_mapping: 1 };
     /// Receiving the component and the file for the artifact. The engine publishes what it compiled before
-    /// it tells of it, so one mapping becomes executable; nothing ever jumps there.
+    /// it tells of it, in the same two steps; nothing ever jumps there.
     pub(crate) const COMPILER: LoadingCalls =
-        LoadingCalls { recvmsg: 1, openat: 0, statx: 0, exec_mapping: 1 };
+        LoadingCalls { recvmsg: 1, openat: 0, statx: 0, read_mapping: 1, exec_mapping: 1 };
 
     /// Whether one more such call may happen. Looks at the number and at register arguments alone;
     /// which file an openat names is Landlock's to judge, and it refuses every path there is.
@@ -105,6 +108,7 @@ impl LoadingCalls {
                 &mut self.openat
             }
             libc::SYS_statx => &mut self.statx,
+            libc::SYS_mprotect if tried.args[2] == libc::PROT_READ as u64 => &mut self.read_mapping,
             libc::SYS_mprotect if tried.args[2] == READ_EXEC || !stands("loading.mprotect-prot") => {
                 &mut self.exec_mapping
             }

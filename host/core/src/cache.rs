@@ -41,6 +41,7 @@ impl Cache {
         let folder = state.join("artifacts");
         private_folder(state)?;
         private_folder(&folder)?;
+        remove_leftovers(&folder);
         let mut environment = Sha256::new();
         environment.update(compiler);
         environment.update(worker);
@@ -113,6 +114,24 @@ impl Cache {
             let _ = fs::remove_file(&temporary);
         }
         written
+    }
+}
+
+/// Removes what hosts have half written that were killed meanwhile: up to [`MAX_ARTIFACT`] each. A host that
+/// is only not seen from here loses an entry that it could have kept, and compiles once more.
+fn remove_leftovers(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let writer = name.to_str().filter(|name| name.starts_with('.')).and_then(|name| {
+            let (_, pid) = name.rsplit_once('.')?;
+            pid.parse::<u32>().ok()
+        });
+        if let Some(pid) = writer
+            && !Path::new(&format!("/proc/{pid}")).exists()
+        {
+            // Another host may have been faster.
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }
 
@@ -196,6 +215,23 @@ mod tests {
         assert!(cache(state.path()).get([8; 32]).is_none());
         let other_engine = Cache::open(state.path(), [3; 32], [2; 32]).unwrap();
         assert!(other_engine.get([7; 32]).is_none());
+    }
+
+    #[test]
+    fn g1_what_a_killed_host_has_half_written_is_removed_by_the_next() {
+        let state = tempfile::tempdir().unwrap();
+        cache(state.path());
+        let at = |name: String| state.path().join("artifacts").join(name);
+        // Above the largest process number that there can be.
+        let (gone, running) =
+            (at(".key.cwasm.4194305".into()), at(format!(".key.cwasm.{}", std::process::id())));
+        let (kept, odd) = (at("key.cwasm".into()), at(".key".into()));
+        for path in [&gone, &running, &kept, &odd] {
+            fs::write(path, "half").unwrap();
+        }
+        cache(state.path());
+        assert!(!gone.exists());
+        assert!(running.exists() && kept.exists() && odd.exists());
     }
 
     #[test]

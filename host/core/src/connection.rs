@@ -1,5 +1,6 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use interprocess::os::unix::uds_local_socket::Stream;
 use nix::errno::Errno;
@@ -14,7 +15,7 @@ use stockade_policy::stands;
 /// thread and an async task, each with the fewest system calls.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    socket: Stream,
+    socket: Arc<Stream>,
     phases: Phases,
     incoming: FrameBuffer,
     outgoing: Vec<u8>,
@@ -38,12 +39,17 @@ const SO_PASSRIGHTS: libc::c_int = 83;
 impl Connection {
     pub(crate) fn new(socket: OwnedFd) -> Connection {
         Connection {
-            socket: socket.into(),
+            socket: Arc::new(socket.into()),
             phases: Phases::default(),
             incoming: FrameBuffer::default(),
             outgoing: Vec::new(),
             sent: 0,
         }
+    }
+
+    /// The socket, for who has to end the connection without having the session.
+    pub(crate) fn socket(&self) -> Arc<Stream> {
+        Arc::clone(&self.socket)
     }
 
     pub(crate) fn phase(&self) -> Phase {

@@ -10,7 +10,7 @@ use stockade_policy::{Limits, Scope, stands};
 
 use crate::boot::BootError;
 use crate::compile;
-use crate::launch::LaunchError;
+use crate::launch::{LaunchError, shortage};
 use crate::programs::ProgramError;
 use crate::reap::Exit;
 use crate::support::Missing;
@@ -152,16 +152,15 @@ impl Explain for HostError {
             Self::Sentinel(_) => {
                 ("threads", "host".into(), "allow this process one more thread and descriptor".into())
             }
-            Self::Launch(_) => (
-                "launch-failed",
-                "worker".into(),
-                "run `stockade doctor`; where namespaces are forbidden, use --namespaces off".into(),
-            ),
+            Self::Launch(error) => ("launch-failed", "worker".into(), error.next_step().into()),
             Self::Boot(BootError::Forbidden(name, _)) => (
                 "forbidden-call",
                 name.clone(),
                 "the plugin's code tried this while it was loaded: treat it as hostile".into(),
             ),
+            Self::Boot(BootError::Os(_, error)) if shortage_of(error).is_some() => {
+                ("not-attested", "host".into(), shortage_of(error).unwrap_or_default().into())
+            }
             Self::Boot(_) => (
                 "not-attested",
                 "worker".into(),
@@ -208,6 +207,11 @@ impl Explain for HostError {
         };
         Problem { code, field, message: self.chain(), next_step }
     }
+}
+
+/// What to do where the host has run short of something.
+fn shortage_of(error: &io::Error) -> Option<&'static str> {
+    shortage(nix::Error::from_raw(error.raw_os_error()?))
 }
 
 const fn component_next_step(fault: CompileFault) -> &'static str {

@@ -16,6 +16,8 @@ pub(crate) enum Cause {
     Fault(Fault),
     /// Something that had to be recorded could not be.
     Unrecorded(String),
+    /// The host could not go on with it: it lacked a descriptor, or its socket failed.
+    Host(String),
     /// The host stopped it.
     Stopped,
 }

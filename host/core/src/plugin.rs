@@ -277,7 +277,7 @@ impl Inner {
             }
         }
         trail.settle_launch(seq)?;
-        let watch = Arc::new(Watch::new(loaded.process, loaded.listener, trail));
+        let watch = Arc::new(Watch::new(loaded.process, loaded.listener, loaded.connection.socket(), trail));
         host.sentinel.watch(&watch).map_err(HostError::Sentinel)?;
         Ok(Session::new(
             loaded.connection,
@@ -410,6 +410,12 @@ fn killed_outcome(cause: Option<Cause>, end: Ended) -> Outcome {
             "audit".to_owned(),
             format!("something had to be recorded and could not be: {why}"),
             "make the audit log writable; nothing that needs a record is done until then",
+        ),
+        (Some(Cause::Host(why)), _) => (
+            "host-resources",
+            "host".to_owned(),
+            format!("the host could not go on with the call: {why}"),
+            "allow this process more open files (ulimit -n), or stop plugins",
         ),
         (Some(Cause::Stopped), _) => {
             ("stopped", "host".to_owned(), "the host stopped the worker".to_owned(), "load the plugin again")

@@ -1,7 +1,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::reap::{Ended, kill, reap};
+use crate::reap::{Ended, Exit, kill, reap, reap_if_ended};
 
 /// A confined process that this host has to answer for: dropped, it is killed and reaped.
 #[derive(Debug)]
@@ -9,11 +9,13 @@ pub(crate) struct Process {
     pid: i32,
     pidfd: OwnedFd,
     reaped: AtomicBool,
+    /// A signal did not reach it.
+    out_of_reach: AtomicBool,
 }
 
 impl Process {
     pub(crate) fn new(pid: i32, pidfd: OwnedFd) -> Process {
-        Process { pid, pidfd, reaped: AtomicBool::new(false) }
+        Process { pid, pidfd, reaped: AtomicBool::new(false), out_of_reach: AtomicBool::new(false) }
     }
 
     /// Its number, as the kernel counts from here. For reading and showing; never for signals.
@@ -23,12 +25,23 @@ impl Process {
 
     /// Ends it; the end itself is for [`reap`](Self::reap) to see.
     pub(crate) fn kill(&self) {
-        kill(&self.pidfd);
+        if !kill(&self.pidfd) {
+            self.out_of_reach.store(true, Ordering::Relaxed);
+        }
     }
 
-    /// Waits for its end and takes it out of the process table.
+    /// Whether this host could not end it: it has given up the user or the capability since. That it could
+    /// was made sure of when it was started.
+    pub(crate) fn is_out_of_reach(&self) -> bool {
+        self.out_of_reach.load(Ordering::Relaxed)
+    }
+
+    /// Waits for its end and takes it out of the process table. Who cannot be ended is not waited for.
     pub(crate) fn reap(&self) -> Ended {
         self.reaped.store(true, Ordering::Relaxed);
+        if self.is_out_of_reach() {
+            return reap_if_ended(&self.pidfd).unwrap_or(Ended { exit: Exit::Unknown, cpu_ms: 0 });
+        }
         reap(&self.pidfd)
     }
 }

@@ -4,12 +4,15 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use interprocess::os::unix::uds_local_socket::Stream;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use rustix::net::{Shutdown, shutdown};
 use stockade_ipc::Fault;
 use stockade_policy::stands;
 
@@ -24,6 +27,7 @@ pub(crate) struct Watch {
     id: u64,
     process: Arc<Process>,
     listener: Listener,
+    socket: Arc<Stream>,
     pub(crate) trail: Trail,
     pub(crate) fate: Fate,
     /// Nanoseconds since the sentinel's origin; [`NEVER`] while no call runs.
@@ -41,12 +45,13 @@ const LAST_MOMENT: Duration = Duration::from_millis(100);
 const NEVER: u64 = u64::MAX;
 
 impl Watch {
-    pub(crate) fn new(process: Arc<Process>, listener: Listener, trail: Trail) -> Watch {
+    pub(crate) fn new(process: Arc<Process>, listener: Listener, socket: Arc<Stream>, trail: Trail) -> Watch {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Watch {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             process,
             listener,
+            socket,
             trail,
             fate: Fate::default(),
             deadline: AtomicU64::new(NEVER),
@@ -63,9 +68,18 @@ impl Watch {
     pub(crate) fn condemn(&self, cause: Cause) {
         self.fate.blame(cause);
         self.process.kill();
+        if self.process.is_out_of_reach() && self.fate.now().1.is_none() {
+            // Whoever waits for its end, or for its answer, must not do so for ever.
+            let _ = shutdown(self.socket.as_fd(), Shutdown::Both);
+            self.trail.not_ended(self.pid());
+            self.fate.seal(self.process.reap());
+        }
     }
 
     fn time_is_up(&self) {
+        if self.fate.now().1.is_some() {
+            return;
+        }
         if self.hung_up.load(Ordering::SeqCst) && stands("sentinel.hung-up") {
             self.condemn(Cause::Fault(Fault::Torn));
             self.trail.protocol_fault(&Fault::Torn);
@@ -213,6 +227,9 @@ impl Shared {
         }
         for (_, watch) in self.watches().drain() {
             watch.condemn(Cause::Stopped);
+            if watch.process.is_out_of_reach() {
+                continue;
+            }
             let end = watch.process.reap();
             watch.trail.ended(watch.fate.now().0.as_ref(), end);
             watch.fate.seal(end);

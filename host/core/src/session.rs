@@ -185,14 +185,13 @@ impl Session {
             Break::End => return self.sentinel.expect_end(&self.watch),
             Break::Fault(fault) => Cause::Fault(fault),
             Break::Unrecorded(error) => Cause::Unrecorded(error.to_string()),
-            Break::Io(error) => Cause::Unrecorded(error.to_string()),
+            Break::Io(error) => Cause::Host(error.to_string()),
         };
         if self.watch.fate.blame(cause.clone())
             && let Cause::Fault(fault) = &cause
+            && stands("session.fault-record")
         {
-            if stands("session.fault-record") {
-                self.watch.trail.protocol_fault(fault);
-            }
+            self.watch.trail.protocol_fault(fault);
         }
         if stands("session.fault-kill") {
             self.watch.condemn(cause);

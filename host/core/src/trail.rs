@@ -236,6 +236,18 @@ impl Trail {
         self.write(&record).map(drop)
     }
 
+    /// The worker had to end, and the host could not end it.
+    pub(crate) fn not_ended(&self, pid: u32) {
+        let record = self
+            .record(Layer::Launch, "not-ended", Decision::Noted)
+            .operation("launch")
+            .reason("the host has given up the user or the capability to end what it started")
+            .next_step("end the process by hand, and build the host after privileges are given up")
+            .detail("pid", pid);
+        tracing::error!(target: "stockade::host", pid, "a worker had to end and could not be ended");
+        self.note(&record);
+    }
+
     /// A worker's end, whatever its cause.
     pub(crate) fn ended(&self, cause: Option<&Cause>, end: Ended) {
         let (layer, decision, reason): (_, _, Cow<'static, str>) = match (cause, end.exit) {
@@ -247,7 +259,7 @@ impl Trail {
             (Some(Cause::Fault(_)), _) => {
                 (Layer::Launch, Decision::Noted, "ended for a protocol fault".into())
             }
-            (Some(Cause::Unrecorded(why)), _) => {
+            (Some(Cause::Unrecorded(why) | Cause::Host(why)), _) => {
                 (Layer::Launch, Decision::Noted, format!("ended because: {why}").into())
             }
             (None, Exit::Signal(libc::SIGSYS)) => {

@@ -50,6 +50,21 @@ pub(crate) fn cut(mut text: String, limit: usize) -> String {
     text
 }
 
+/// Whether an instance was not made because it needs more than it may have. The engine keeps the type of
+/// this error to itself as well.
+fn over_a_limit(words: &str) -> bool {
+    ["resource limit exceeded", "exceeds memory limits", "exceeds table limits"]
+        .iter()
+        .any(|limit| words.contains(limit))
+}
+
+/// What of an instance was one too many, in the engine's words. The engine counts instances, memories and
+/// tables itself and asks nobody, so this is where their refusal is seen first.
+pub(crate) fn too_many(error: &wasmtime::Error) -> Option<String> {
+    let words = error.to_string();
+    words.strip_prefix("resource limit exceeded: ").map(ToOwned::to_owned)
+}
+
 /// The stable code of what ended a call, and the engine's words.
 pub(crate) fn trap(error: &wasmtime::Error) -> Trap {
     use wasmtime::Trap as T;
@@ -78,7 +93,8 @@ pub(crate) fn trap(error: &wasmtime::Error) -> Trap {
         },
         _ if error.is::<wasmtime::component::ResourceTableError>() => "resource",
         // The engine keeps the type of this error to itself.
-        _ if words.contains("fuel allocated for hostcalls") => "excess",
+        _ if words.contains("fuel allocated for hostcalls") || over_a_limit(&words) => "excess",
+        _ if words.contains("handle limit exceeded") => "resource",
         // The canonical ABI's checks on what crosses: misaligned pointers, bad discriminants, text that
         // is not UTF-8, handles that are not there, more data than one crossing may carry.
         _ => "abi",

@@ -9,7 +9,8 @@ const ELEMENTS: usize = 1 << 20;
 /// Core instances, memories and tables of one component instance. Each costs the host-side part of an
 /// instance, which no linear memory limit counts.
 const INSTANCES: usize = 256;
-const MEMORIES: usize = 64;
+/// A memory reserves 4 GiB of the 64 GiB of addresses that a worker has.
+const MEMORIES: usize = 12;
 const TABLES: usize = 256;
 
 /// What one instance has used up.
@@ -32,13 +33,12 @@ impl Limits {
 
 impl State {
     /// One record for each instance: a guest that keeps on trying must not flood the log with it.
-    fn over(&mut self, resource: String, rule: &str) -> wasmtime::Result<bool> {
+    pub(crate) fn over(&mut self, resource: String, rule: &str) {
         if !std::mem::replace(&mut self.limits.told, true) {
             let reason = "the plugin would use more than its limit".to_owned();
             let rule = Rule::built_in(rule);
             self.tell(ToHost::from(Refused { operation: "memory".to_owned(), resource, rule, reason }));
         }
-        Ok(false)
     }
 }
 
@@ -60,7 +60,8 @@ impl ResourceLimiter for State {
         let after = self.limits.memory.saturating_add(desired.saturating_sub(current) as u64);
         if after > self.limits.memory_max && stands("guest.memory") {
             let max = self.limits.memory_max;
-            return self.over(format!("{after} bytes"), &format!("memory:{max}"));
+            self.over(format!("{after} bytes"), &format!("memory:{max}"));
+            return Ok(false);
         }
         self.limits.memory = after;
         Ok(true)
@@ -77,7 +78,8 @@ impl ResourceLimiter for State {
         }
         let after = self.limits.elements.saturating_add(desired.saturating_sub(current));
         if after > ELEMENTS && stands("guest.tables") {
-            return self.over(format!("{after} table elements"), "memory:table-elements");
+            self.over(format!("{after} table elements"), "memory:table-elements");
+            return Ok(false);
         }
         self.limits.elements = after;
         Ok(true)

@@ -8,7 +8,7 @@ use wasmtime::component::{
 };
 use wasmtime::{Engine, Store};
 
-use crate::error::{WorkerError, cut, trap};
+use crate::error::{WorkerError, cut, too_many, trap};
 use crate::json::{self, Unwritten};
 use crate::link::link;
 use crate::state::State;
@@ -86,6 +86,9 @@ impl Plugin {
         };
         let run = instance.map_or_else(|| self.linked.component.instantiate(&mut *store), Ok);
         let run = run.and_then(|instance| Ok((instance, self.run(&mut store, instance, call)?)));
+        if let Some(count) = run.as_ref().err().and_then(too_many) {
+            store.data_mut().over(count, "memory:instances");
+        }
         store.data_mut().flush();
         let (instance, outcome) = match run {
             Ok((instance, outcome)) => (Some(instance).filter(|_| self.reuse), outcome),

@@ -49,6 +49,37 @@ pub enum LaunchError {
         #[source]
         error: nix::Error,
     },
+    /// The host may not signal what it has started.
+    #[error("the host could not end the program that it started")]
+    OutOfReach(#[source] nix::Error),
+}
+
+impl LaunchError {
+    /// What can be done about it.
+    pub(crate) fn next_step(&self) -> &'static str {
+        let error = match self {
+            Self::Step { error, .. } | Self::Null(error) | Self::Socket(error) => Some(*error),
+            Self::Thread(error) => error.raw_os_error().map(Errno::from_raw),
+            Self::OutOfReach(_) => {
+                return "run as root with CAP_KILL, or as another user; let filters pass pidfd_send_signal";
+            }
+            Self::Ruleset(_) => None,
+        };
+        error
+            .and_then(shortage)
+            .unwrap_or("run `stockade doctor`; where namespaces are forbidden, use --namespaces off")
+    }
+}
+
+/// What to do where the machine, or a limit of this process, has run short.
+pub(crate) fn shortage(error: Errno) -> Option<&'static str> {
+    match error {
+        Errno::EMFILE => Some("allow this process more open files (ulimit -n), or stop plugins"),
+        Errno::ENFILE => Some("close files on this machine: it has no descriptors left"),
+        Errno::EAGAIN => Some("allow this user more processes (ulimit -u, pids.max), or stop some"),
+        Errno::ENOMEM => Some("make memory free on this machine, or stop plugins"),
+        _ => None,
+    }
 }
 
 /// Which namespaces a confined program gets besides all its other layers.
@@ -109,6 +140,11 @@ pub(crate) struct ResourceLimits {
     pub(crate) open_files: u64,
 }
 
+/// Address space: 64 GiB. An engine reserves 4 GiB for each memory of a guest, and what is only reserved costs
+/// nothing. Without a limit, reading one page here and there fills the machine with page tables, which no
+/// other limit counts; with it they end at 128 MiB.
+const ADDRESS_BYTES: u64 = 64 << 30;
+
 /// The stack of the program: what the guest may use and room for host functions below it.
 const STACK_BYTES: u64 = 8 * 1024 * 1024;
 
@@ -126,6 +162,7 @@ impl ResourceLimits {
             ("limit.stack", libc::RLIMIT_STACK, STACK_BYTES),
             ("limit.cpu", libc::RLIMIT_CPU, self.cpu_seconds),
             ("limit.data", libc::RLIMIT_DATA, self.data_bytes),
+            ("limit.as", libc::RLIMIT_AS, ADDRESS_BYTES),
         ];
         all.into_iter()
             .filter(|limit| stands(limit.0))
@@ -202,6 +239,12 @@ impl Launcher {
         let order = Order { program, argv, limits: spec.limits, socket: theirs, reply };
         self.orders.send(order).map_err(|_| gone())?;
         let (pid, pidfd, uid) = answer.recv().map_err(|_| gone())??;
+        if let Err(error) = crate::reap::may_kill(&pidfd) {
+            // It has met nothing that is not ours, and ends without a connection.
+            drop(ours);
+            crate::reap::reap(&pidfd);
+            return Err(LaunchError::OutOfReach(error));
+        }
         Ok(Started { pid, pidfd, socket: ours, uid })
     }
 }
@@ -275,8 +318,9 @@ impl LauncherThread {
 }
 
 /// Runs [`child::run`] in a new process that shares this one's memory until it executes, while this
-/// thread waits: no page table is copied, however large the host is. The child sends no signal when it
-/// ends, so an embedding program that waits for its own children never meets ours.
+/// thread waits: no page table is copied, however large the host is. The child has no exit signal, which
+/// exec changes to SIGCHLD: an embedding program that waits for every child of its process meets ours, too
+/// (see [`crate::reap`]).
 #[expect(unsafe_code, reason = "JUSTIFICATION: no wrapper clones with namespaces, a pidfd and shared memory")]
 fn clone_vfork(stack: &mut Stack, namespaces: c_int, plan: &mut Plan<'_>) -> nix::Result<(i32, OwnedFd)> {
     let mut pidfd: c_int = -1;

@@ -126,6 +126,36 @@ fn c3_many_memories_count_together() {
         (core instance $f (instantiate $f))
         (func (export "f") (canon lift (core func $f "f"))))"#;
     let (mut plugin, notes) = plugin(text, &[], false);
-    assert_eq!(trap_code(call(&mut plugin, "f", "{}")), "abi");
+    assert_eq!(trap_code(call(&mut plugin, "f", "{}")), "excess");
     assert_eq!(notes.refusals().len(), 1);
+}
+
+#[test]
+fn c3_more_memories_than_there_may_be_are_refused_and_recorded() {
+    let memories = "(memory 0)".repeat(65);
+    let text = format!(
+        r#"(component
+            (core module $m {memories} (func (export "f")))
+            (core instance $i (instantiate $m))
+            (func (export "f") (canon lift (core func $i "f"))))"#
+    );
+    let (mut plugin, notes) = plugin(&text, &[], false);
+    assert_eq!(trap_code(call(&mut plugin, "f", "{}")), "excess");
+    let refusal = ("memory".to_owned(), "memory count too high at 65".to_owned());
+    let left: Vec<_> = notes.refusals().into_iter().map(|(operation, what, _)| (operation, what)).collect();
+    assert_eq!(left, [refusal]);
+}
+
+#[test]
+fn c9_handles_of_the_guests_own_are_bounded_and_have_a_code() {
+    let text = r#"(component
+        (type $mine (resource (rep i32)))
+        (core func $make (canon resource.new $mine))
+        (core module $m
+            (import "" "make" (func $make (param i32) (result i32)))
+            (func (export "f") (loop $more (drop (call $make (i32.const 1))) br $more)))
+        (core instance $i (instantiate $m (with "" (instance (export "make" (func $make))))))
+        (func (export "f") (canon lift (core func $i "f"))))"#;
+    let (mut plugin, _) = plugin(text, &[], false);
+    assert_eq!(trap_code(call(&mut plugin, "f", "{}")), "resource");
 }
