@@ -117,7 +117,8 @@ impl WitType {
         }
     }
 
-    fn names(&self) -> Vec<&str> {
+    /// The names of its fields, cases or flags.
+    pub fn names(&self) -> Vec<&str> {
         match self {
             Self::Record(fields) => fields.iter().map(|f| f.name.as_str()).collect(),
             Self::Variant(cases) => cases.iter().map(|(n, _)| n.as_str()).collect(),

@@ -1,6 +1,11 @@
 //! System tests of Stockade, and what they share. Everything real: the programs that a user gets, real
 //! components, a real kernel's refusals. `cargo xtask test` says where things are.
 
+pub mod accounts;
+pub mod around;
+pub mod chance;
+pub mod scene;
+
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,6 +42,42 @@ pub fn skipped(test: &str, why: &str) {
     println!("SKIPPED: {test}: {why}");
 }
 
+/// How often a test that repeats itself does so: `few` times, or `full` times where the suite runs at its
+/// full size (`cargo xtask escape`, which sets `STOCKADE_CYCLES=full`).
+pub fn cycles(few: usize, full: usize) -> usize {
+    match std::env::var("STOCKADE_CYCLES").as_deref() {
+        Ok("full") => full,
+        Ok(number) => number.parse().unwrap_or_else(|_| panic!("STOCKADE_CYCLES={number} is no number")),
+        Err(_) => few,
+    }
+}
+
+/// A folder with the probe in the worker's place.
+pub fn probe_programs() -> TempDir {
+    let programs = tempfile::tempdir().expect("a temporary folder");
+    for (program, name) in [("stockade-probe", "stockade-worker"), ("stockade-compiler", "stockade-compiler")]
+    {
+        fs::copy(dist().join(program), programs.path().join(name)).expect("the program is there");
+    }
+    programs
+}
+
+/// The probe's package in `folder`, where it is put if it is not there yet.
+pub fn probe_package(folder: &Path, plugin_type: PluginType) -> Package {
+    if !folder.exists() {
+        // At once and whole: others may be opening it.
+        let place = folder.parent().expect("a folder in another one");
+        let half = tempfile::tempdir_in(place).expect("the folder is writable");
+        fs::copy(example("text-stats").join("text_stats.wasm"), half.path().join("probe.wasm"))
+            .expect("the example is built");
+        fs::write(half.path().join("plugin.toml"), probe_manifest(plugin_type)).expect("writable");
+        if fs::rename(half.path(), folder).is_ok() {
+            drop(half.keep());
+        }
+    }
+    Package::open(folder, None).expect("the manifest is sound")
+}
+
 /// A host with a state folder of its own.
 #[derive(Debug)]
 pub struct Bench {
@@ -54,13 +95,7 @@ impl Bench {
 
     /// A host whose workers are the probe: sealed by the same code, running native code.
     pub fn with_probe(namespaces: Namespaces) -> Bench {
-        let programs = tempfile::tempdir().expect("a temporary folder");
-        for (program, name) in
-            [("stockade-probe", "stockade-worker"), ("stockade-compiler", "stockade-compiler")]
-        {
-            fs::copy(dist().join(program), programs.path().join(name)).expect("the program is there");
-        }
-        Bench::with(programs.path(), namespaces)
+        Bench::with(probe_programs().path(), namespaces)
     }
 
     /// A host with other programs or namespaces.
@@ -77,12 +112,8 @@ impl Bench {
 
     /// Loads the probe under a plugin type, with trees that it may read.
     pub fn probe(&self, plugin_type: PluginType, trees: &[(&Path, &str)]) -> Plugin {
-        let folder = self.state.path().join("probe");
-        fs::create_dir_all(&folder).expect("the state folder is writable");
-        fs::copy(example("text-stats").join("text_stats.wasm"), folder.join("probe.wasm"))
-            .expect("the example is built");
-        fs::write(folder.join("plugin.toml"), probe_manifest(plugin_type)).expect("writable");
-        let mut request = LoadRequest::new(Package::open(&folder, None).expect("the manifest is sound"));
+        let package = probe_package(&self.state.path().join(format!("probe-{plugin_type}")), plugin_type);
+        let mut request = LoadRequest::new(package);
         for (directory, root) in trees {
             let root = GuestPath::parse(root).expect("a guest path");
             request = request.grant(GrantRequest::read_tree(*directory, root));

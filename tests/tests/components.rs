@@ -271,6 +271,9 @@ fn an_ordinary_plugin_without_grants_reaches_no_file() {
     let outcome = call(&plugin, "read_outside", json!({}));
     assert_eq!(value(&outcome)["outcome"], "refused");
     assert!(!outcome.denials.is_empty(), "the attempt left no record");
+    // An honest worker refuses before it asks; past its check the host refuses all the same (B19).
+    assert!(!bench.found(Layer::Worker, "fs.read", Decision::Denied).is_empty(), "the worker did not refuse");
+    assert!(bench.found(Layer::Host, "fs.read", Decision::Denied).is_empty(), "the worker asked");
 }
 
 #[test]

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::workspace;
+pub(crate) use process::{is_installed, need};
 use rust::Target;
 use stamp::Stamp;
 

@@ -6,6 +6,7 @@ mod cargo;
 mod check;
 mod demo;
 mod escape;
+mod fuzz;
 mod guests;
 mod programs;
 mod protections;
@@ -41,6 +42,8 @@ enum Task {
     Demo,
     /// Try to get out: all attack cases, and the suite itself with each protection taken out.
     Escape(escape::Options),
+    /// Throw made-up bytes at what hostile bytes reach, guided by what they cover.
+    Fuzz(fuzz::Options),
     /// Measure, each figure beside its floor.
     Bench(bench::Options),
     /// Format, lints, licences, bans, links in the documents.
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Task::Test(options) => suite::run(&options),
         Task::Demo => demo::run(),
         Task::Escape(options) => escape::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Bench(options) => bench::run(&options).map(|()| true),
         Task::Check(options) => check::run(&options),
     };

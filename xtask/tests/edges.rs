@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Each of our packages, and which others of ours it may use, tests and build scripts included.
-const MAY_USE: [(&str, &[&str]); 13] = [
+const MAY_USE: [(&str, &[&str]); 14] = [
     ("stockade-policy", &[]),
     ("stockade-ipc", &["stockade-policy"]),
     ("stockade-seal", &["stockade-ipc", "stockade-policy"]),
@@ -36,6 +36,17 @@ const MAY_USE: [(&str, &[&str]); 13] = [
     (
         "stockade-tests",
         &["stockade-audit", "stockade-host", "stockade-ipc", "stockade-package", "stockade-policy"],
+    ),
+    (
+        "stockade-fuzz",
+        &[
+            "stockade-audit",
+            "stockade-host",
+            "stockade-ipc",
+            "stockade-package",
+            "stockade-policy",
+            "stockade-tests",
+        ],
     ),
     ("stockade-probe", &["stockade-ipc", "stockade-policy", "stockade-seal"]),
     ("xtask", &[]),

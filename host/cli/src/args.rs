@@ -123,7 +123,14 @@ pub(crate) struct Tools {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = exit::TABLE)]
 pub(crate) struct Doctor {
+    /// Attack this machine's confinement instead, and say what held. Takes about a minute of processor time.
+    #[arg(long)]
+    pub(crate) attack: bool,
+    /// Only this attack: the number of a case (A31) or one of its ids; may be repeated.
+    #[arg(long = "case", value_name = "CASE", requires = "attack")]
+    pub(crate) cases: Vec<String>,
     #[command(flatten)]
     pub(crate) places: Places,
     /// Where stockade-worker and stockade-compiler are [default: beside this program].
@@ -294,6 +301,17 @@ mod tests {
         let parsed = Arguments::try_parse_from(["stockade", "run", "x", "--tool", "t"]).expect("arguments");
         let Command::Run(run) = parsed.command else { panic!("another command") };
         assert_eq!(run.arguments, "{}");
+    }
+
+    #[test]
+    fn attack_cases_may_be_repeated_and_are_nothing_without_the_attack() {
+        let line = ["stockade", "doctor", "--attack", "--case", "A31", "--case", "C1.start-loop"];
+        let Command::Doctor(doctor) = Arguments::try_parse_from(line).expect("arguments").command else {
+            panic!("another command")
+        };
+        assert!(doctor.attack);
+        assert_eq!(doctor.cases, ["A31", "C1.start-loop"]);
+        assert!(Arguments::try_parse_from(["stockade", "doctor", "--case", "A31"]).is_err());
     }
 
     #[test]

@@ -39,7 +39,8 @@ pub(crate) fn run(arguments: &Doctor) -> Result<Exit, Failure> {
     Ok(if usable { Exit::Ok } else { Exit::UnsupportedHost })
 }
 
-fn programs_folder(arguments: &Doctor) -> PathBuf {
+/// Where the confined programs are.
+pub(crate) fn programs_folder(arguments: &Doctor) -> PathBuf {
     let beside = || Some(std::env::current_exe().ok()?.parent()?.to_owned());
     arguments.programs.clone().or_else(beside).unwrap_or_default()
 }

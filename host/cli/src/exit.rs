@@ -17,6 +17,8 @@ pub(crate) enum Exit {
     UnsupportedHost = 5,
     /// The audit log cannot be written or read, or does not verify.
     Audit = 6,
+    /// An attack did what must not be possible, or left no evidence.
+    Attack = 7,
 }
 
 /// The table for `--help`.
@@ -28,7 +30,8 @@ Exit codes:
   3  a grant was refused, or the worker was ended: for a forbidden call, at a limit, at its deadline
   4  the plugin is not one that can run here
   5  this machine, or this installation, cannot confine plugins
-  6  the audit log cannot be written or read, or does not verify";
+  6  the audit log cannot be written or read, or does not verify
+  7  an attack case is broken: it did what must not be possible, or left no evidence";
 
 /// The codes of problems that are not the plugin's fault; every other code that comes up while a plugin
 /// is read and loaded is.
@@ -63,7 +66,11 @@ const CODES: &[(&str, Exit)] = &[
     ("not-attested", Exit::UnsupportedHost),
     ("memory", Exit::UnsupportedHost),
     ("threads", Exit::UnsupportedHost),
+    ("host-resources", Exit::UnsupportedHost),
     ("stopped", Exit::UnsupportedHost),
+    ("attack-fixtures", Exit::UnsupportedHost),
+    ("attack-catalogue", Exit::UnsupportedHost),
+    ("unknown-case", Exit::Usage),
     ("audit-log", Exit::Audit),
 ];
 
@@ -94,6 +101,7 @@ mod tests {
             Exit::BadPlugin,
             Exit::UnsupportedHost,
             Exit::Audit,
+            Exit::Attack,
         ] {
             assert!(TABLE.contains(&format!("\n  {}  ", exit as u8)), "{exit:?}");
         }

@@ -3,8 +3,10 @@
 //! [`Booting`] → [`Attested`] → [`Loaded`]; the artifact leaves the host only from the second.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -275,13 +277,24 @@ impl Booting {
 
     /// Reads the kernel's account of the process, which any user may read.
     fn status(&self, namespaces: Namespaces) -> Result<BTreeMap<&'static str, String>, BootError> {
-        let read = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/status"));
-        let status = read(&self.process.pid().to_string())
-            .map_err(|e| BootError::Os("reading /proc/PID/status", e))?;
-        let own = read("self").map_err(|e| BootError::Os("reading /proc/self/status", e))?;
+        let failed = |e| BootError::Os("reading /proc/PID/status", e);
+        let mut file = File::open(format!("/proc/{}/status", self.process.pid())).map_err(failed)?;
+        let owner = file.metadata().map_err(failed)?.uid();
+        let mut status = String::new();
+        file.read_to_string(&mut status).map_err(failed)?;
+        let own = std::fs::read_to_string("/proc/self/status")
+            .map_err(|e| BootError::Os("reading /proc/self/status", e))?;
+        // proc(5): the files in /proc of a process that is not dumpable belong to root, or to the overflow user
+        // where root has no number here. No worker is root.
+        if owner == self.uid && stands("attest.dumpable") {
+            let (got, expected) = ("its own user".to_owned(), "root: the program is dumpable".to_owned());
+            return Err(BootError::Status { field: "the owner of /proc/PID", got, expected });
+        }
         // An ordinary user without namespaces cannot empty the bounding set; no_new_privs makes it moot.
         let bounded = namespaces != Namespaces::Off || nix::unistd::geteuid().is_root();
-        account(&status, &own, self.uid, bounded)
+        let mut evidence = account(&status, &own, self.uid, bounded)?;
+        evidence.insert("dumpable", "no".to_owned());
+        Ok(evidence)
     }
 }
 

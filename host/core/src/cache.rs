@@ -235,6 +235,16 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_that_others_can_write_to_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let state = tempfile::tempdir().unwrap();
+        Cache::open(state.path(), [1; 32], [2; 32]).expect("a private folder serves");
+        fs::set_permissions(state.path(), fs::Permissions::from_mode(0o770)).unwrap();
+        assert!(Cache::open(state.path(), [1; 32], [2; 32]).is_err());
+    }
+
+    #[test]
     fn e11_a_replaced_artifact_or_report_counts_as_absent() {
         let state = tempfile::tempdir().unwrap();
         let artifact = SealedFile::of("artifact", Use::Data, b"code").unwrap();

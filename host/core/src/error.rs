@@ -248,3 +248,22 @@ pub(crate) fn deadline(asked: Option<Duration>, limits: &Limits) -> Result<Durat
         None => Ok(Duration::from_millis(limits.deadline_ms)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use stockade_policy::{PluginType, Profile};
+
+    use super::*;
+
+    #[test]
+    fn what_is_above_a_profiles_maximum_is_refused() {
+        let limits = &Profile::of(PluginType::Node).limits;
+        let most = Duration::from_millis(limits.deadline_ms_max);
+        assert_eq!(memory_limit(Some(limits.memory_bytes_max), limits).unwrap(), limits.memory_bytes_max);
+        assert_eq!(deadline(Some(most), limits).unwrap(), most);
+        let problem = memory_limit(Some(limits.memory_bytes_max + 1), limits).unwrap_err().problem();
+        assert_eq!((problem.code, problem.field.as_str()), ("limit-above-maximum", "memory"));
+        let problem = deadline(Some(most + Duration::from_millis(1)), limits).unwrap_err().problem();
+        assert_eq!((problem.code, problem.field.as_str()), ("limit-above-maximum", "deadline"));
+    }
+}

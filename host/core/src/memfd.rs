@@ -136,6 +136,32 @@ mod tests {
     }
 
     #[test]
+    fn sealed_bytes_have_every_seal() {
+        let sealed = SealedFile::of("test", Use::Data, b"content").unwrap();
+        let seals = SealFlag::from_bits_retain(fcntl(&sealed.fd, FcntlArg::F_GET_SEALS).unwrap());
+        for seal in
+            [SealFlag::F_SEAL_SEAL, SealFlag::F_SEAL_SHRINK, SealFlag::F_SEAL_GROW, SealFlag::F_SEAL_WRITE]
+        {
+            assert!(seals.contains(seal), "{seal:?} is not among {seals:?}");
+        }
+    }
+
+    #[test]
+    fn data_cannot_be_executed_and_no_descriptor_of_it_writes() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let mode = |purpose| {
+            let file = File::from(SealedFile::of("test", purpose, b"#!/bin/sh").unwrap().fd);
+            file.metadata().unwrap().permissions().mode() & 0o111
+        };
+        assert_eq!(mode(Use::Data), 0);
+        assert_ne!(mode(Use::Program), 0, "the check cannot tell");
+        let sealed = SealedFile::of("test", Use::Data, b"content").unwrap();
+        let flags = OFlag::from_bits_retain(fcntl(&sealed.fd, FcntlArg::F_GETFL).unwrap());
+        assert_eq!(flags & OFlag::O_ACCMODE, OFlag::O_RDONLY);
+    }
+
+    #[test]
     fn a_source_over_its_cap_is_refused() {
         let error = SealedFile::copy("test", Use::Data, &mut &b"12345"[..], 4).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);

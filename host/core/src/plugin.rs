@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use stockade_audit::Plugin as AuditPlugin;
-use stockade_ipc::{Call, Fault, Load, Outcome as Returned, Phase, Rejected, ToHost};
+use stockade_ipc::{Call, CompileFault, Fault, Load, Outcome as Returned, Phase, Rejected, ToHost};
 use stockade_package::{Explain, Problem, Tool};
 use stockade_policy::{Capability, Profile, Scope, stands};
 
@@ -19,6 +19,7 @@ use crate::outcome::{Outcome, Status};
 use crate::reap::{Ended, Exit, OUT_OF_MEMORY};
 use crate::sentinel::Watch;
 use crate::session::{Called, Session};
+use crate::trail::Trail;
 
 /// Everything that loading made of a package.
 #[derive(Debug)]
@@ -235,12 +236,14 @@ impl Inner {
         let files = self.load.grants.has(Capability::FsRead);
         let filter = format!("{}{}", self.profile.filter, if files { "+fs" } else { "" });
         let limits = &self.profile.limits;
+        let data_bytes = self.load.memory_bytes + OVERHEAD_BYTES;
+        self.artifact_fits(data_bytes, &trail)?;
         let spec = Spec {
             program: &host.programs.worker,
             name: "stockade-worker",
             filter: &filter,
             limits: ResourceLimits {
-                data_bytes: self.load.memory_bytes + OVERHEAD_BYTES,
+                data_bytes,
                 file_bytes: 0,
                 cpu_seconds: limits.cpu_seconds,
                 open_files: limits.open_files,
@@ -286,6 +289,21 @@ impl Inner {
             LogGate::new(limits.log_lines_per_second),
             Arc::clone(&host.sentinel),
         ))
+    }
+
+    /// The worker maps the artifact whole, and counts it. An engine that finds no room for it, or nothing in
+    /// it, looks for the file's name to say so, which is a call that would make the plugin look hostile.
+    fn artifact_fits(&self, data_bytes: u64, trail: &Trail) -> Result<(), HostError> {
+        let most = data_bytes - OVERHEAD_BYTES / 2;
+        if (1..=most).contains(&self.artifact.len()) {
+            return Ok(());
+        }
+        let message = format!(
+            "the artifact has {} bytes, and a worker with this memory has room for 1 to {most}",
+            self.artifact.len()
+        );
+        trail.component_rejected(&message)?;
+        Err(HostError::Component { fault: CompileFault::Artifact, message })
     }
 
     fn restarts(&self) -> std::sync::MutexGuard<'_, Restarts> {

@@ -83,10 +83,12 @@ impl<'w> Derivation<'w, '_> {
 
     // Ends: a type refers only to types before it, checked when the world arrived, and the budget.
     fn schema(&mut self, id: TypeId) -> Result<Value, PackageError> {
-        if !self.budget.take(1) {
+        let ty = self.of(id)?;
+        // Every name is written out anew at every reference.
+        if !self.budget.take(1 + ty.names().len() as u32) {
             return Err(PackageError::WorldTooLarge);
         }
-        Ok(match self.of(id)? {
+        Ok(match ty {
             WitType::Bool => json!({ "type": "boolean" }),
             WitType::U8 => integer(0, u8::MAX.into()),
             WitType::U16 => integer(0, u16::MAX.into()),

@@ -124,6 +124,14 @@ fn types_that_double_are_refused_before_they_are_written_out() {
 }
 
 #[test]
+fn names_that_are_written_out_at_every_reference_are_counted() {
+    let names = (0..256).map(|n| format!("{n:0>256}")).collect();
+    let params: Vec<_> = (0..255).map(|_| ("p", 0)).collect();
+    let error = tools_of_world(&world(vec![WitType::Enum(names)], &params, None)).expect_err("refused");
+    assert_eq!(error.problem().code, "world-too-large");
+}
+
+#[test]
 fn what_a_toolchain_exports_for_itself_is_no_tool() {
     let mut world = world(Vec::new(), &[], None);
     world.exports[0].name = "init".into();

@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         "list" => alone::list(),
         "run" => alone::run(),
         "victim" => alone::victim(),
+        "peers" => peer::list(),
         _ => match sealed::run() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {

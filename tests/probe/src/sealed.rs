@@ -14,7 +14,7 @@ use crate::{attacks, peer};
 pub(crate) fn run() -> Result<(), SealError> {
     let environment: Vec<String> = std::env::vars().map(|(name, _)| name).collect();
     if let Some(misbehaviour) = peer::at_boot() {
-        return peer::boot(misbehaviour);
+        return peer::boot(&misbehaviour);
     }
     let (_, files, mut channel) = Bare::enter()?.confine()?.attested()?;
     // The one stretch in which the host lets an open pass: what it names is Landlock's to judge.

@@ -47,7 +47,7 @@ pub(super) fn output(command: &mut Command) -> Option<String> {
 }
 
 /// Whether a program of this name can be started.
-pub(super) fn is_installed(program: &str) -> bool {
+pub(crate) fn is_installed(program: &str) -> bool {
     if program.contains('/') {
         return Path::new(program).exists();
     }
@@ -56,7 +56,7 @@ pub(super) fn is_installed(program: &str) -> bool {
 }
 
 /// Installs Debian packages where `present` says that something is missing.
-pub(super) fn need(
+pub(crate) fn need(
     what: &str,
     packages: &[&str],
     present: impl Fn() -> bool,

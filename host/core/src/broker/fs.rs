@@ -199,3 +199,61 @@ fn entries(directory: &OwnedFd, after: u64) -> rustix::io::Result<(Vec<Entry>, O
     }
     Ok((entries, None))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::sync::Arc;
+
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    use stockade_audit::{Log, Plugin};
+    use stockade_policy::Grants;
+
+    use super::*;
+
+    fn below(directory: &Path, name: &str) -> rustix::io::Result<OwnedFd> {
+        Tree::open(GuestPath::root(), directory).unwrap().resolve(name, OFlags::RDONLY)
+    }
+
+    #[test]
+    fn b19_a_link_is_followed_nowhere() {
+        let tree = tempfile::tempdir().unwrap();
+        std::fs::write(tree.path().join("file"), "x").unwrap();
+        symlink("file", tree.path().join("link")).unwrap();
+        below(tree.path(), "file").expect("the file itself opens");
+        assert_eq!(below(tree.path(), "link").unwrap_err(), Errno::LOOP);
+    }
+
+    #[test]
+    fn b19_a_link_out_of_the_tree_leads_nowhere() {
+        let tree = tempfile::tempdir().unwrap();
+        symlink("/etc/passwd", tree.path().join("link")).unwrap();
+        assert!(below(tree.path(), "link").is_err());
+    }
+
+    #[test]
+    fn b19_a_link_of_the_kernels_own_leads_nowhere() {
+        let file = tempfile::tempfile().unwrap();
+        assert!(below(Path::new("/proc/self/fd"), &file.as_raw_fd().to_string()).is_err());
+    }
+
+    #[test]
+    fn b19_a_mount_is_not_crossed() {
+        below(Path::new("/proc"), "version").expect("it opens where it stands");
+        assert_eq!(below(Path::new("/"), "proc/version").unwrap_err(), Errno::XDEV);
+    }
+
+    #[test]
+    fn b19_what_is_handed_out_reads_only() {
+        let tree = tempfile::tempdir().unwrap();
+        std::fs::write(tree.path().join("file"), "x").unwrap();
+        let trees = vec![Tree::open(GuestPath::root(), tree.path()).unwrap()];
+        let broker = Broker::new(Grants::none(), trees, std::collections::BTreeMap::new());
+        let log = Arc::new(Log::open(tree.path().join("audit")).unwrap());
+        let trail = Trail::new(log, Plugin::new("p", "0", "0", "node").shared(), "1".into());
+        let path = GuestPath::parse("/file").unwrap();
+        let (_, file) = broker.open(&path, &trail).unwrap();
+        let flags = OFlag::from_bits_retain(fcntl(file.unwrap(), FcntlArg::F_GETFL).unwrap());
+        assert_eq!(flags & OFlag::O_ACCMODE, OFlag::O_RDONLY);
+    }
+}

@@ -106,7 +106,9 @@ fn confine_and_execute(plan: &Plan<'_>) -> Result<(), Failed> {
     }
     // Where memory is gone the kernel ends the worker, however large the host is. Not a layer: a /proc that
     // cannot be written to changes nothing that a worker may do.
-    let _ = write_file(c"/proc/self/oom_score_adj".as_ptr(), b"1000");
+    if stands("order.first-out-of-memory") {
+        let _ = write_file(c"/proc/self/oom_score_adj".as_ptr(), b"1000");
+    }
     arrange_descriptors(plan)?;
     if stands("session.own") {
         call!(Step::Session, libc::SYS_setsid)?;
@@ -117,7 +119,9 @@ fn confine_and_execute(plan: &Plan<'_>) -> Result<(), Failed> {
     if stands("session.umask") {
         call!(Step::Session, libc::SYS_umask, 0o077)?;
     }
-    take_no_precedence()?;
+    if stands("order.no-precedence") {
+        take_no_precedence()?;
+    }
     for &(resource, value) in plan.limits {
         limit(resource, value)?;
     }

@@ -142,7 +142,8 @@ pub(crate) struct ResourceLimits {
 
 /// Address space: 64 GiB. An engine reserves 4 GiB for each memory of a guest, and what is only reserved costs
 /// nothing. Without a limit, reading one page here and there fills the machine with page tables, which no
-/// other limit counts; with it they end at 128 MiB.
+/// other limit counts. With it one large mapping costs 128 MiB of them, and as many small ones as the kernel
+/// allows (`vm.max_map_count`), each far from the next, 512 MiB.
 const ADDRESS_BYTES: u64 = 64 << 30;
 
 /// The stack of the program: what the guest may use and room for host functions below it.
@@ -239,7 +240,9 @@ impl Launcher {
         let order = Order { program, argv, limits: spec.limits, socket: theirs, reply };
         self.orders.send(order).map_err(|_| gone())?;
         let (pid, pidfd, uid) = answer.recv().map_err(|_| gone())??;
-        if let Err(error) = crate::reap::may_kill(&pidfd) {
+        if let Err(error) = crate::reap::may_kill(&pidfd)
+            && stands("launch.within-reach")
+        {
             // It has met nothing that is not ours, and ends without a connection.
             drop(ours);
             crate::reap::reap(&pidfd);
