@@ -38,7 +38,5 @@ pub use guest_path::{GuestPath, MAX_COMPONENT, MAX_PATH, PathError};
 pub use interface::{Interface, Support, interface};
 pub use plugin_type::{PluginType, UnknownPluginType};
 pub use profile::{Limits, Profile, ProfileError};
-pub use protection::stands;
-#[cfg(feature = "removable-protections")]
-pub use protection::{REMOVED, removed};
+pub use protection::{stands, word_for_programs};
 pub use resolve::{Request, Resolution, Unresolved, resolve};

@@ -5,7 +5,7 @@
 /// The environment variable that names what a test build leaves out: names with a plus between them. The
 /// confined programs, which have no environment, are told by their second argument.
 #[cfg(feature = "removable-protections")]
-pub const REMOVED: &str = "STOCKADE_REMOVED_PROTECTIONS";
+const REMOVED: &str = "STOCKADE_REMOVED_PROTECTIONS";
 
 /// Whether this protection stands. Always, but in the test build.
 #[cfg(not(feature = "removable-protections"))]
@@ -20,9 +20,18 @@ pub fn stands(protection: &str) -> bool {
     !removed().split('+').any(|name| name == protection)
 }
 
+/// What a host tells a confined program besides, which has no environment to read it from. Nothing, but in
+/// the test build.
+pub fn word_for_programs() -> Option<String> {
+    #[cfg(feature = "removable-protections")]
+    return Some(format!("without={}", removed()));
+    #[cfg(not(feature = "removable-protections"))]
+    None
+}
+
 /// What was taken out, as it was named.
 #[cfg(feature = "removable-protections")]
-pub fn removed() -> &'static str {
+fn removed() -> &'static str {
     use std::sync::OnceLock;
     static NAMES: OnceLock<String> = OnceLock::new();
     NAMES.get_or_init(|| {

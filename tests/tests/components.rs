@@ -170,6 +170,8 @@ fn c12_c15_components_that_cannot_run_here_are_refused_by_name() {
         assert!(said.contains(word), "{name}: {problem:?}");
         assert!(!problem.next_step.is_empty(), "{name}");
     }
+    // By the host itself, before a worker is started to link it.
+    assert_eq!(bench.found(Layer::Policy, "import", Decision::Denied).len(), 1);
     let garbage = bench.state.path().join("garbage.wasm");
     fs::write(&garbage, "not wasm at all").unwrap();
     assert_eq!(refused(&bench, &garbage).code, "not-wasm");

@@ -70,7 +70,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     if wants(Part::Protections) {
         let began = Instant::now();
         let findings = protections::run(options.filter.as_deref())?;
-        held &= findings.iter().all(|finding| finding.noticed);
+        held &= findings.iter().all(protections::Finding::is_fine);
         match options.format {
             Format::Text => protections::show(&findings, began.elapsed()),
             Format::Json => document["protections"] = serde_json::to_value(&findings)?,

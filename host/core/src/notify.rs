@@ -83,3 +83,17 @@ impl Notification {
             .map_or_else(|| format!("syscall_{}", self.call), |call| call.name().to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::eventfd::EventFd;
+
+    use super::*;
+
+    #[test]
+    fn b13_what_is_no_listener_is_not_taken_for_one() {
+        let event: OwnedFd = EventFd::new().unwrap().into();
+        assert!(Listener::adopt(event).is_none());
+        assert!(Listener::adopt(std::fs::File::open("/dev/null").unwrap().into()).is_none());
+    }
+}

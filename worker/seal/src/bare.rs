@@ -1,5 +1,5 @@
 use std::ffi::CStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
@@ -53,7 +53,7 @@ impl Bare {
         if stands("seal.listener") {
             drop(listener);
         } else {
-            std::mem::forget(listener);
+            let _ = listener.into_raw_fd();
         }
         canaries()?;
         channel.send(&ConfinedMessage.into())?;

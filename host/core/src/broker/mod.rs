@@ -82,3 +82,24 @@ impl Broker {
 fn denied() -> Result<Reply, Unrecorded> {
     Ok((Answer::Denied, None))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use stockade_audit::{Log, Plugin};
+
+    use super::*;
+
+    #[test]
+    fn f4_what_cannot_be_recorded_is_not_answered() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = Arc::new(Log::open(folder.path().join("audit")).unwrap());
+        let trail = Trail::new(Arc::clone(&log), Plugin::new("p", "0", "0", "node").shared(), "1".into());
+        let broker = Broker::new(Grants::none(), Vec::new(), BTreeMap::new());
+        let ask = Ask::FsOpen { path: "/etc/passwd".to_owned() };
+        assert!(matches!(broker.answer(&ask, &trail), Ok((Answer::Denied, None))));
+        log.close().unwrap();
+        assert!(broker.answer(&ask, &trail).is_err());
+    }
+}

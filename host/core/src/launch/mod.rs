@@ -17,7 +17,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::stat::Mode;
 
-use stockade_policy::stands;
+use stockade_policy::{stands, word_for_programs};
 
 pub use child::Step;
 use child::{Identity, Plan};
@@ -233,7 +233,7 @@ impl Launcher {
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)
             .map_err(LaunchError::Socket)?;
         let (reply, answer) = mpsc::sync_channel(1);
-        let words = [spec.name.to_owned(), spec.filter.to_owned()].into_iter().chain(removed_word());
+        let words = [spec.name.to_owned(), spec.filter.to_owned()].into_iter().chain(word_for_programs());
         let argv = words.map(|word| CString::new(word).expect("names of ours have no NUL")).collect();
         let gone = || LaunchError::Thread(io::ErrorKind::BrokenPipe.into());
         let program = spec.program.as_fd().as_raw_fd();
@@ -250,14 +250,6 @@ impl Launcher {
         }
         Ok(Started { pid, pidfd, socket: ours, uid })
     }
-}
-
-/// What a test build tells a confined program besides: it has no environment to read it from.
-fn removed_word() -> Option<String> {
-    #[cfg(feature = "removable-protections")]
-    return Some(format!("without={}", stockade_policy::removed()));
-    #[cfg(not(feature = "removable-protections"))]
-    None
 }
 
 /// The stack that children run on until they exec. One serves all: the thread waits for each.

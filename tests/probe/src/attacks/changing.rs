@@ -1,7 +1,8 @@
 //! Changing files: their attributes, their names, whether they are there.
 
 use libc::{
-    AT_FDCWD, AT_REMOVEDIR, EACCES, EBADF, EINVAL, ENODATA, ENOTTY, EOPNOTSUPP, S_IFCHR, S_IFIFO, S_IFSOCK,
+    AT_FDCWD, AT_REMOVEDIR, EACCES, EBADF, EINVAL, ENODATA, ENOTTY, EOPNOTSUPP, S_IFBLK, S_IFCHR, S_IFIFO,
+    S_IFREG, S_IFSOCK,
 };
 
 use super::context::Context;
@@ -134,6 +135,13 @@ pub(super) const ATTACKS: &[Attack] = &[
         call!(mknod, c.inside("new").as_c_str(), S_IFCHR | 0o600, 0x103)
     })
     .why("needs CAP_MKNOD"),
+    name("A8.mknod-block", "mknod(new, S_IFBLK, 7:0)", "mknod", |c| {
+        call!(mknod, c.inside("new").as_c_str(), S_IFBLK | 0o600, 0x700)
+    })
+    .why("needs CAP_MKNOD"),
+    name("A8.mknod-file", "mknod(new, S_IFREG)", "mknod", |c| {
+        call!(mknod, c.inside("new").as_c_str(), S_IFREG | 0o600, 0)
+    }),
     name("A8.mknodat-socket", "mknodat(new, S_IFSOCK)", "mknodat", |c| {
         call!(mknodat, AT_FDCWD, c.inside("new").as_c_str(), S_IFSOCK | 0o600, 0)
     }),

@@ -34,6 +34,10 @@ const fn opens(id: &'static str, tries: &'static str, run: fn(&Context) -> Tried
 const INTERNAL: &str = "Landlock does not govern the kernel's own filesystems, which namespaces are files of";
 
 pub(super) const ATTACKS: &[Attack] = &[
+    opens("A36.device", "openat(\"/dev/ptmx\"), ioctl(TIOCGPTN)", |_| {
+        let terminal = open(c"/dev/ptmx", O_RDWR | libc::O_NOCTTY)?;
+        call!(ioctl, terminal, libc::TIOCGPTN, &mut [0_u32; 1])
+    }),
     opens("A1.openat-passwd", "openat(\"/etc/passwd\", O_RDONLY)", |_| open(PASSWD, O_RDONLY)),
     opens("A1.openat-file", "openat(file, O_RDONLY)", |c| open(&c.file, O_RDONLY)),
     opens("A1.openat-write", "openat(file, O_WRONLY)", |c| open(&c.file, O_WRONLY)),

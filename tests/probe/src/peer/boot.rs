@@ -198,6 +198,14 @@ fn proofs() -> Vec<Entry> {
         Entry::boot("A42.process-before-the-seal", "a process from before the seal", first(Step::Fork))
             .why("RLIMIT_NPROC is 0: so there is no other process either whose listener it could show"),
     ];
+    all.push(
+        Entry::boot("B14.canaries-of-another", "another process is sealed in its place", {
+            let sealed =
+                [vec![Step::Filter, Step::Hello(With::Listener)], canaries(), vec![confined()]].concat();
+            [vec![Step::NotDumpable, Step::Elsewhere(sealed), Step::IdleFilter], rest()].concat()
+        })
+        .why("RLIMIT_NPROC is 0; and the host looks who it is that tries the canaries"),
+    );
     let lax = [vec![Step::NotDumpable, Step::LaxFilter, Step::Hello(With::Listener)], canaries()].concat();
     all.push(
         Entry::boot("B14.lax-filter", "a filter that stops the canaries alone", {

@@ -54,7 +54,7 @@ pub(super) fn entries() -> Vec<Entry> {
             sent
         })
         .stopped_at("sendmsg")
-        .why("the filter knows sendmsg with one flag alone, and MSG_OOB is another"),
+        .why("the filter lets sendmsg have MSG_DONTWAIT and MSG_NOSIGNAL, and no other flag"),
         Entry::act("B11.empty-write", "1,000 empty writes", |_| {
             for _ in 0..1_000 {
                 attach(b"", &[], 0);

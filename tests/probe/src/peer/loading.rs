@@ -95,6 +95,9 @@ fn messages() -> Vec<Entry> {
     all
 }
 
+/// Arguments of an openat of nothing, which is not read-only.
+const WRITE: [u64; 3] = [libc::AT_FDCWD as u64, 0, (libc::O_RDWR | libc::O_CLOEXEC) as u64];
+
 /// What the host lets pass once, tried twice; and what it never lets pass.
 fn calls() -> Vec<Entry> {
     let tried = |short: &str, said: &str, steps: Vec<Step>, call: &str| {
@@ -106,6 +109,24 @@ fn calls() -> Vec<Entry> {
         tried("statx-twice", "a second statx", twice(Step::Try(libc::SYS_statx)), "statx"),
         tried("recvmsg-twice", "a second recvmsg", vec![Step::Try(libc::SYS_recvmsg)], "recvmsg"),
         tried("code-twice", "a second mapping made executable", twice(Step::MakeExecutable), "mprotect"),
+        tried(
+            "openat-write",
+            "an openat for writing",
+            vec![Step::TryWith(libc::SYS_openat, WRITE)],
+            "openat",
+        ),
+        tried(
+            "recvmsg-elsewhere",
+            "a recvmsg on another descriptor than the socket",
+            vec![Step::TryWith(libc::SYS_recvmsg, [0, 0, 0])],
+            "recvmsg",
+        ),
+        tried(
+            "writable-code",
+            "mprotect(PROT_READ | PROT_WRITE | PROT_EXEC)",
+            vec![Step::TryWith(libc::SYS_mprotect, [0x10000, 4096, 7])],
+            "mprotect",
+        ),
         tried("socket", "the socket canary once more", vec![Step::Try(libc::SYS_socket)], "socket"),
         tried("execve", "the execve canary once more", vec![Step::Try(libc::SYS_execve)], "execve"),
         tried("kill", "the kill canary once more", vec![Step::Try(libc::SYS_kill)], "kill"),

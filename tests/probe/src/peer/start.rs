@@ -30,6 +30,10 @@ pub(super) enum Step {
     SayForEver(Vec<u8>),
     /// A system call by its number, refused or not.
     Try(i64),
+    /// The same with these arguments.
+    TryWith(i64, [u64; 3]),
+    /// Another process does this; it was there before any filter.
+    Elsewhere(Vec<Step>),
     /// A mapping made executable.
     MakeExecutable,
     /// The host's message with what comes with it.
@@ -117,6 +121,15 @@ impl Start {
                 self.peer.write(bytes);
             },
             Step::Try(call) => drop(raw(*call, &arguments(*call))),
+            Step::TryWith(call, arguments) => drop(raw(*call, arguments)),
+            Step::Elsewhere(steps) => {
+                if fork() {
+                    for step in steps {
+                        self.take(step)?;
+                    }
+                    sleep();
+                }
+            }
             Step::MakeExecutable => super::loading::make_executable(),
             Step::Take => {
                 let mut bytes = [0; 16 * 1024];
@@ -143,7 +156,8 @@ impl Start {
                 }
             }
             Step::Thread => thread(),
-            Step::Fork => fork(),
+            Step::Fork if fork() => sleep(),
+            Step::Fork => {}
         }
         Ok(())
     }
@@ -224,11 +238,12 @@ fn thread() {
     }
 }
 
-fn fork() {
+/// True in the child.
+fn fork() -> bool {
     // SAFETY: there is one thread, so the child may do what it likes. JUSTIFICATION: no wrapper forks.
     match unsafe { libc::fork() } {
-        0 => sleep(),
-        1.. => {}
+        0 => true,
+        1.. => false,
         _ => end(3),
     }
 }
