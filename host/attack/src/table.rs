@@ -20,6 +20,12 @@ const LANDLOCK: Column = Column { heading: "landlock", widest: 9, cell: |row| ro
 const SECCOMP: Column = Column { heading: "seccomp", widest: 16, cell: |row| row.seccomp.clone() };
 const ALL: Column = Column { heading: "worker", widest: 11, cell: in_worker };
 const FOUND: Column = Column { heading: "worker", widest: 42, cell: |row| row.all.clone() };
+/// Where the suite's own log has it; nothing where no record is due.
+const RECORD: Column = Column {
+    heading: "record",
+    widest: 8,
+    cell: |row| row.record.map_or_else(String::new, |seq| seq.to_string()),
+};
 const TIME: Column = Column { heading: "ms", widest: 6, cell: |row| row.millis.to_string() };
 /// Where the filter stops a worker at the very call that it stops everybody at, what that means for the
 /// worker is worth more than its name once more.
@@ -74,9 +80,9 @@ impl Report {
 
 fn columns(group: Group) -> &'static [Column] {
     match group {
-        Group::Native => &[VERDICT, ID, TRIES, CONTROL, LANDLOCK, SECCOMP, ALL, TIME],
+        Group::Native => &[VERDICT, ID, TRIES, CONTROL, LANDLOCK, SECCOMP, ALL, RECORD, TIME],
         Group::Outside => &[VERDICT, ID, TRIES, FOUND],
-        Group::Peer | Group::Guest => &[VERDICT, ID, TRIES, FOUND, TIME],
+        Group::Peer | Group::Guest => &[VERDICT, ID, TRIES, FOUND, RECORD, TIME],
     }
 }
 

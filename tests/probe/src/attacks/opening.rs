@@ -75,7 +75,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         .landlock(&[EACCES]),
     Attack::new("A1.openat2-passwd", "openat2(\"/etc/passwd\")", "openat2", |_| open2(PASSWD, O_RDONLY, 0))
         .landlock(&[EACCES]),
-    Attack::new("A1.openat2-in-root", "openat2(\"/etc/passwd\", RESOLVE_IN_ROOT)", "openat2", |_| {
+    Attack::new("A1.openat2-in-root", "openat2(\"/file\", RESOLVE_IN_ROOT)", "openat2", |_| {
         call!(openat2, AT_FDCWD, c"/file", &[O_RDONLY as u64, 0, libc::RESOLVE_IN_ROOT], 24)
     })
     .reached(&[ENOENT])
