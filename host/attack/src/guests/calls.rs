@@ -175,7 +175,7 @@ fn allocations() -> Vec<GuestCase> {
 
 fn handles() -> Vec<GuestCase> {
     calls! { built!("handles");
-        "C9" "million" "a million handles" => traps("trapped: resource"),
+        "C9" "hundred-thousand" "a hundred thousand handles" => traps("trapped: resource"),
         "C9" "full-and-empty" "60,000 handles, given back, three times" => value("3"),
         "C9" "own-without-end" "handles of its own kind without end" => traps("trapped: resource"),
         "C9" "drop-twice" "gives a handle back twice" => ABI_TRAP,

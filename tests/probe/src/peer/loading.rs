@@ -115,12 +115,12 @@ fn calls() -> Vec<Entry> {
             vec![Step::TryWith(libc::SYS_openat, WRITE)],
             "openat",
         ),
-        tried(
-            "recvmsg-elsewhere",
+        Entry::boot(
+            "B14.loading-recvmsg-elsewhere",
             "a recvmsg on another descriptor than the socket",
-            vec![Step::TryWith(libc::SYS_recvmsg, [0, 0, 0])],
-            "recvmsg",
-        ),
+            [honest(), vec![Step::TryWith(libc::SYS_recvmsg, [0, 0, 0])]].concat(),
+        )
+        .stopped_at("recvmsg"),
         tried(
             "writable-code",
             "mprotect(PROT_READ | PROT_WRITE | PROT_EXEC)",

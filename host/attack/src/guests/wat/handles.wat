@@ -55,10 +55,10 @@
     (import "" "rep" (func $rep (param i32) (result i32)))
     (import "" "drop-mine" (func $drop-mine (param i32)))
     (func (export "fine") (param i32) (result i32) (local.get 0))
-    ;; A million timers, none given back.
-    (func (export "million")
+    ;; A hundred thousand timers, none given back.
+    (func (export "hundred-thousand")
       (local $left i32)
-      (local.set $left (i32.const 1000000))
+      (local.set $left (i32.const 100000))
       (loop $more
         (drop (call $new (i64.const 0)))
         (local.set $left (i32.sub (local.get $left) (i32.const 1)))
@@ -121,7 +121,7 @@
     (export "stdout" (func $stdout)) (export "drop" (func $drop)) (export "drop-output" (func $drop-output))
     (export "make" (func $make)) (export "rep" (func $rep)) (export "drop-mine" (func $drop-mine))))))
   (func (export "fine") (param "value" u32) (result u32) (canon lift (core func $i "fine")))
-  (func (export "million") (canon lift (core func $i "million")))
+  (func (export "hundred-thousand") (canon lift (core func $i "hundred-thousand")))
   (func (export "full-and-empty") (result u32) (canon lift (core func $i "full-and-empty")))
   (func (export "own-without-end") (canon lift (core func $i "own-without-end")))
   (func (export "drop-twice") (canon lift (core func $i "drop-twice")))
