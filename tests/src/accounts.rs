@@ -50,13 +50,20 @@ impl Account {
     pub fn settle(before: &Account) {
         let mut now = Account::own();
         for _ in 0..100 {
-            if now == *before {
+            if now.is_within(before) {
                 return;
             }
             std::thread::sleep(std::time::Duration::from_millis(10));
             now = Account::own();
         }
-        assert_eq!(now, *before, "{}", descriptors());
+        panic!("held before: {before:?}, and now: {now:?}\n{}", descriptors());
+    }
+
+    /// Whether nothing is held that was not; less is what a moment's other work gave back.
+    fn is_within(&self, before: &Account) -> bool {
+        self.descriptors <= before.descriptors
+            && self.threads <= before.threads
+            && self.children.is_subset(&before.children)
     }
 }
 
