@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -51,6 +54,20 @@ struct Protection {
     root: bool,
 }
 
+/// A noticer, and what is taken out when it looks.
+type Try = (String, String);
+
+impl Protection {
+    fn with(&self) -> Try {
+        (self.noticed_by.clone(), self.together.join("+"))
+    }
+
+    fn without(&self) -> Try {
+        let all = [&self.name].into_iter().chain(&self.together).map(String::as_str);
+        (self.noticed_by.clone(), all.collect::<Vec<_>>().join("+"))
+    }
+}
+
 /// What came of one protection.
 #[derive(Serialize)]
 pub(crate) struct Finding {
@@ -93,32 +110,26 @@ pub(crate) fn run(only: Option<&str>) -> Result<Vec<Finding>> {
     let chosen = |p: &&Protection| only.is_none_or(|only| p.name.contains(only)) && (!p.root || build.root);
     let chosen: Vec<_> = list.protection.iter().filter(chosen).collect();
     let mut step = Step::begin(format!("{} protections, taken out one by one", chosen.len()));
-    let mut whole: BTreeMap<(String, String), Look> = BTreeMap::new();
-    let mut findings = Vec::new();
-    for protection in chosen {
-        step.detail(&protection.name);
-        // With the others gone and this one there, it has to hold; without this one too, it must not.
-        let others = protection.together.join("+");
-        let key = (protection.noticed_by.clone(), others.clone());
-        if !whole.contains_key(&key) {
-            whole.insert(key.clone(), build.look(&protection.noticed_by, &others)?);
-        }
-        let before = &whole[&key];
-        let removed: Vec<_> = [protection.name.as_str()]
-            .into_iter()
-            .chain(protection.together.iter().map(String::as_str))
-            .collect();
-        let after = build.look(&protection.noticed_by, &removed.join("+"))?;
-        let said =
-            if before.held { after.said } else { format!("fails with the protection, too: {}", before.said) };
-        findings.push(Finding {
-            protection: removed.join("+"),
-            noticed_by: protection.noticed_by.clone(),
-            noticed: before.held && !after.held,
-            vacuous: before.vacuous,
-            said,
-        });
-    }
+    // With the others gone and this one there, it has to hold; without this one too, it must not.
+    let looks: BTreeSet<_> = chosen.iter().flat_map(|p| [p.with(), p.without()]).collect();
+    let looks = build.look_at_all(looks, &mut step)?;
+    let mut findings: Vec<_> = chosen
+        .into_iter()
+        .map(|protection| {
+            let (before, after) = (&looks[&protection.with()], &looks[&protection.without()]);
+            let said = match before.held {
+                true => after.said.clone(),
+                false => format!("fails with the protection, too: {}", before.said),
+            };
+            Finding {
+                protection: protection.without().1,
+                noticed_by: protection.noticed_by.clone(),
+                noticed: before.held && !after.held,
+                vacuous: before.vacuous,
+                said,
+            }
+        })
+        .collect();
     if only.is_none() {
         findings.extend(unlisted.into_iter().map(|protection| Finding {
             protection,
@@ -152,6 +163,31 @@ impl Build {
         };
         let tests = built.into_iter().filter(|e| e.test).map(|e| (name(&e), e)).collect();
         Ok(Build { dist, tests, root: nix::unistd::geteuid().is_root() })
+    }
+
+    /// Two at a time: most of the time goes into waiting for a process.
+    fn look_at_all(&self, tries: BTreeSet<Try>, step: &mut Step) -> Result<BTreeMap<Try, Look>> {
+        let (queue, done) = (Mutex::new(tries.into_iter()), mpsc::channel());
+        thread::scope(|threads| {
+            for _ in 0..2 {
+                let done = done.0.clone();
+                let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+                threads.spawn(move || {
+                    while let Some(one) = next() {
+                        let look = self.look(&one.0, &one.1);
+                        // Nobody hears it once another has failed.
+                        let _ = done.send((one, look));
+                    }
+                });
+            }
+            drop(done.0);
+            let mut looks = BTreeMap::new();
+            for (one, look) in done.1 {
+                step.detail(&one.1);
+                looks.insert(one, look?);
+            }
+            Ok(looks)
+        })
     }
 
     fn look(&self, noticer: &str, removed: &str) -> Result<Look> {
@@ -225,7 +261,7 @@ fn bounded(mut command: Command) -> Result<(bool, Vec<u8>)> {
             child.wait()?;
             break false;
         }
-        std::thread::sleep(Duration::from_millis(5));
+        thread::sleep(Duration::from_millis(5));
     };
     let mut bytes = Vec::new();
     std::io::Seek::rewind(&mut &output)?;
@@ -235,7 +271,9 @@ fn bounded(mut command: Command) -> Result<(bool, Vec<u8>)> {
 
 /// A file without a name: a pipe could fill up while nobody reads.
 pub(crate) fn nameless_file() -> Result<fs::File> {
-    let path = std::env::temp_dir().join(format!("stockade-output-{}", std::process::id()));
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("stockade-output-{}-{number}", std::process::id()));
     let file = fs::File::options().read(true).write(true).create_new(true).open(&path)?;
     fs::remove_file(&path)?;
     Ok(file)
