@@ -231,6 +231,8 @@ impl Build {
             .env("STOCKADE_DIST", &self.dist)
             .env("STOCKADE_GUESTS", workspace::guests()?)
             .env("STOCKADE_EXAMPLES", workspace::root().join("examples"))
+            // What fails here fails on purpose: no seed of it belongs into the repository.
+            .env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "true")
             .env(REMOVED, removed);
         let (success, output) = bounded(command)?;
         let output = String::from_utf8_lossy(&output);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use stockade_audit::{Decision, Layer};
 use stockade_host::{CallOptions, Host, HostError, LoadRequest, Outcome, Plugin};
-use stockade_package::{Identity, InstanceMode, Package};
+use stockade_package::{Identity, InstanceMode, Package, chain};
 use stockade_policy::PluginType;
 
 /// A hostile component, tried against the programs that a user gets.
@@ -36,18 +36,6 @@ impl From<std::io::Error> for Hindrance {
     fn from(error: std::io::Error) -> Self {
         Self(chain(&error))
     }
-}
-
-/// An error with its causes, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// What came of a case.

@@ -9,11 +9,12 @@ use std::time::Duration;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use serde_json::json;
 use stockade_host::{CallOptions, Outcome, Plugin};
+use stockade_package::chain;
 use stockade_policy::{Capability, PluginType, Profile, UnknownPluginType};
 
 use crate::bench::{self, Bench};
 use crate::came::{Came, DEADLINE, DIED, Expect};
-use crate::case::{VARIANT, chain, plugin_name};
+use crate::case::{VARIANT, plugin_name};
 use crate::catalogue::{Attack, Catalogue};
 use crate::error::AttackError;
 use crate::evidence::{self, Evidence};

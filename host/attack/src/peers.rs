@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use stockade_audit::{Decision, Layer};
 use stockade_host::{CallOptions, Outcome};
-use stockade_package::Explain;
+use stockade_package::{Explain, chain};
 use stockade_policy::PluginType;
 
 use crate::bench::{self, Bench, BootBench, Image};
 use crate::came::said;
-use crate::case::{Trace, VARIANT, chain, plugin_name};
+use crate::case::{Trace, VARIANT, plugin_name};
 use crate::catalogue::{Peer, PeerRecord, When};
 use crate::error::AttackError;
 use crate::evidence::Evidence;

@@ -32,5 +32,5 @@ pub use manifest::{InstanceMode, MANIFEST_FILE, Manifest};
 pub use package::{Identity, MAX_COMPONENT, Package};
 pub use permission::Permission;
 pub use preflight::{CONTRACTS, check_contract, check_imports};
-pub use problem::{Explain, Problem};
+pub use problem::{Explain, Problem, chain};
 pub use tool::{ArgumentProblem, Tool};

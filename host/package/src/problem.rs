@@ -1,3 +1,5 @@
+use std::error::Error;
+
 use serde::Serialize;
 
 /// What an operator reads of an error: what happened, where, and what to do now.
@@ -14,19 +16,27 @@ pub struct Problem {
 }
 
 /// An error that an operator can act on. Every error of every host crate is one.
-pub trait Explain: std::error::Error {
+pub trait Explain: Error {
     /// The error as the operator reads it.
     fn problem(&self) -> Problem;
 
     /// The error and its causes in one line.
-    fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        text
+    fn chain(&self) -> String
+    where
+        Self: Sized,
+    {
+        chain(self)
     }
+}
+
+/// An error and its causes in one line.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }

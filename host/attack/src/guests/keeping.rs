@@ -86,7 +86,7 @@ impl Kept {
 
     /// How often a component has been compiled.
     fn compiled(&self) -> Result<usize, Hindrance> {
-        let failed = |error: &dyn std::error::Error| Hindrance(crate::case::chain(error));
+        let failed = |error: &dyn std::error::Error| Hindrance(stockade_package::chain(error));
         let mut count = 0;
         for entry in Reader::open(self.state.join("audit")).map_err(|error| failed(&error))? {
             let record = entry.map_err(|error| failed(&error))?.record;

@@ -223,7 +223,7 @@ pub(super) fn not_loaded(
 pub(super) fn loads(bench: &GuestBench<'_>, component: &[u8], must: &Must) -> Result<Finding, Hindrance> {
     let (loaded, served) = beside(bench, || bench.load(component, PluginType::Node))?;
     let plugin = loaded.map_err(|error: HostError| {
-        Hindrance(format!("it must load, and does not: {}", crate::case::chain(&error)))
+        Hindrance(format!("it must load, and does not: {}", stockade_package::chain(&error)))
     })?;
     let arguments = if plugin.tools().iter().any(|tool| tool.name == "f") { r#"{"a":7}"# } else { "{}" };
     let tool = if arguments == "{}" { "f0" } else { "f" };
