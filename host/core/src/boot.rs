@@ -343,7 +343,7 @@ impl Connection {
 }
 
 /// The value of a line of a status file; empty where the kernel has no such line.
-fn field<'a>(status: &'a str, name: &str) -> &'a str {
+pub(crate) fn field<'a>(status: &'a str, name: &str) -> &'a str {
     status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map_or("", str::trim)
 }
 
@@ -449,6 +449,14 @@ mod tests {
     fn b14_capabilities_of_any_set_are_refused() {
         for set in ["CapInh", "CapPrm", "CapEff", "CapAmb", "CapBnd"] {
             each_of(set, &["0000000000000001", "000001ffffffffff"]);
+        }
+    }
+
+    #[test]
+    fn every_line_that_counts_is_in_the_mutation_list() {
+        const PROTECTIONS: &str = include_str!("../../../tests/protections.toml");
+        for name in account(CONFINED, HOST, 7, true).expect("as it should be").keys() {
+            assert!(PROTECTIONS.contains(&format!("\nname = \"attest.{name}\"\n")), "{name}");
         }
     }
 

@@ -157,7 +157,6 @@ mod tests {
             "close",
             "munmap",
             "brk",
-            "rt_sigprocmask",
             "rt_sigreturn",
             "sigaltstack",
             "clock_gettime",

@@ -9,7 +9,7 @@ use wasmtime::wasmparser::WasmFeatures;
 /// Everything else that the engine knows, now or after an update, is refused: each proposal is engine
 /// code that hostile bytes would reach. So there are no threads, no 64-bit memories, no GC, exceptions,
 /// typed function references, tail calls, stack switching, and no async component ABI.
-const ALLOWED: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
+pub(crate) const ALLOWED: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
     .union(WasmFeatures::SIGN_EXTENSION)
     .union(WasmFeatures::FLOATS)

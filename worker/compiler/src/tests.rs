@@ -4,6 +4,7 @@ use stockade_ipc::{CompileFault, Param, Rejected, WitType, World};
 use super::{compiling_engine, engine, translate};
 use wasmtime::Engine;
 use wasmtime::component::Component;
+use wasmtime::wasmparser::WasmFeatures;
 
 fn world(text: &str) -> Result<World, Rejected> {
     let bytes = wat::parse_str(text).unwrap();
@@ -13,6 +14,20 @@ fn world(text: &str) -> Result<World, Rejected> {
 fn rejected(text: &str) -> (CompileFault, String) {
     let rejected = world(text).unwrap_err();
     (rejected.fault, rejected.message)
+}
+
+/// Each proposal that the engine would take is refused by our own word alone, so somebody has to notice if it
+/// is not. The four that are left do nothing by themselves.
+#[test]
+fn c15_every_refused_proposal_is_in_the_mutation_list() {
+    const PROTECTIONS: &str = include_str!("../../../tests/protections.toml");
+    let outside = WasmFeatures::all().difference(engine::ALLOWED);
+    let unlisted = outside
+        .iter_names()
+        .filter(|(name, _)| !PROTECTIONS.contains(&format!("\nname = \"engine.{name}\"\n")));
+    let taken = |proposal| Engine::new(engine::config().wasm_features(proposal, true)).is_ok();
+    let unlisted: Vec<_> = unlisted.filter(|(_, proposal)| taken(*proposal)).map(|(name, _)| name).collect();
+    assert_eq!(unlisted, ["GC", "STACK_SWITCHING", "CM_GC", "CM64"]);
 }
 
 #[test]

@@ -255,5 +255,9 @@ fn proposals() -> Vec<GuestCase> {
         "wide-arithmetic" "128-bit arithmetic",
         "stack-switching" "a continuation",
         "component-async" "a function of the async ABI",
+        "shared-everything" "a global that threads share",
+        "fixed-length-lists" "a list of four",
+        "maps" "a map",
+        "implements" "an import that says which interface it is",
     }
 }

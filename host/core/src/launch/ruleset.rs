@@ -26,3 +26,24 @@ pub fn deny_all() -> Result<OwnedFd, RulesetError> {
     let fd: Option<OwnedFd> = ruleset.into();
     Ok(fd.expect("a hard requirement was met, so the kernel made a ruleset"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROTECTIONS: &str = include_str!("../../../../tests/protections.toml");
+
+    /// The kernel refuses `Refer` in every domain, whether a ruleset handles it or not: nobody could notice.
+    const ALWAYS: &str = "Refer";
+
+    #[test]
+    fn every_right_is_in_the_mutation_list() {
+        let rights = AccessFs::from_all(ABI::V6).iter().map(|right| format!("{right:?}"));
+        let rights = rights.chain(AccessNet::from_all(ABI::V6).iter().map(|right| format!("{right:?}")));
+        let rights = rights.chain(Scope::from_all(ABI::V6).iter().map(|right| format!("{right:?}")));
+        let (listed, missing): (Vec<_>, Vec<_>) = rights
+            .filter(|right| right != ALWAYS)
+            .partition(|right| PROTECTIONS.contains(&format!("\nname = \"landlock.{right}\"\n")));
+        assert!(listed.len() > 15 && missing.is_empty(), "tests/protections.toml lacks {missing:?}");
+    }
+}

@@ -2,8 +2,7 @@
 //! legal ones work, which shows that it is the argument that decides.
 
 use libc::{
-    EAGAIN, MADV_DONTNEED, MAP_ANONYMOUS, MAP_PRIVATE, MREMAP_MAYMOVE, MSG_DONTWAIT, MSG_NOSIGNAL, PROT_READ,
-    PROT_WRITE,
+    EAGAIN, MAP_ANONYMOUS, MAP_PRIVATE, MREMAP_MAYMOVE, MSG_DONTWAIT, MSG_NOSIGNAL, PROT_READ, PROT_WRITE,
 };
 use serde_json::Value;
 
@@ -97,13 +96,6 @@ pub(super) const ATTACKS: &[Attack] = &[
         |c| call!(mremap, page()?, PAGE, PAGE, bit(c.variant, 0) | MREMAP_MAYMOVE as u64, page()?),
         |variant| done_if(bit(variant, 0) == 1, "mremap"),
     ),
-    bits(
-        "A39.madvise-advice",
-        "madvise: MADV_DONTNEED with each bit turned",
-        |c| call!(madvise, page()?, PAGE, bit(c.variant, 32) ^ MADV_DONTNEED as u64),
-        |variant| done_if(bit(variant, 32) > u64::from(u32::MAX), "madvise"),
-    )
-    .why(LOW_HALF),
     bits(
         "A39.sendmsg-descriptor",
         "sendmsg: the socket's number with each bit turned",

@@ -56,11 +56,11 @@ const fn amount(id: &'static str, tries: &'static str, run: fn(&Context) -> Trie
         .why("RLIMIT_DATA counts private writable memory before it is touched")
 }
 
-/// Every advice that madvise knows, but MADV_DONTNEED, which is allowed. None has anything to advise on:
-/// the length is zero, so that not even MADV_HWPOISON does harm.
-const ADVICE: [u32; 30] = [
-    25, 0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 26, 100, 101, 102, 103,
-    104, 5, 6,
+/// Every advice that madvise knows. None has anything to advise on: the length is zero, so that not even
+/// MADV_HWPOISON does harm.
+const ADVICE: [u32; 31] = [
+    25, 4, 0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 26, 100, 101, 102,
+    103, 104, 5, 6,
 ];
 
 pub(super) const ATTACKS: &[Attack] = &[

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use libc::{EBADF, EFAULT, EINVAL, ENXIO, SIGILL, SIGSEGV};
+use libc::{EBADF, EFAULT, EINVAL, ENXIO, SIGBUS, SIGILL, SIGSEGV};
 use serde_json::{Value, json};
 use syscalls::x86_64::Sysno;
 
@@ -64,9 +64,14 @@ fn native(filter: &str, number: u32) -> Value {
         "exit_group" => Expect::Ended.json(),
         // Answers with where the end of the heap is and stays.
         "brk" => Expect::Done.json(),
-        // Returns from a signal that never came, to wherever the stack says. Rust's handler of bad accesses
-        // may first try to put back the default one, and be stopped for that.
-        "rt_sigreturn" => json!([Expect::Signal(SIGSEGV).json(), Expect::Call("rt_sigaction").json()]),
+        // Returns from a signal that never came, to wherever the stack says: Intel's and AMD's processors differ
+        // in what that is. Rust's handler of bad accesses may first try to put back the default one, and be
+        // stopped for that.
+        "rt_sigreturn" => json!([
+            Expect::Signal(SIGSEGV).json(),
+            Expect::Signal(SIGBUS).json(),
+            Expect::Call("rt_sigaction").json()
+        ]),
         _ => Expect::Refused(&[EBADF, EINVAL, EFAULT]).json(),
     }
 }

@@ -1,0 +1,3 @@
+;; C15: a map.
+(component
+  (type (map string u8)))
