@@ -2,7 +2,9 @@ use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
@@ -75,7 +77,15 @@ impl SealedFile {
             ("memfd.seal-write", SealFlag::F_SEAL_WRITE),
         ];
         let seals = seals.iter().filter(|seal| stands(seal.0)).map(|seal| seal.1).collect();
-        fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
+        // The kernel may be moving a page of the file just now, and says busy as it does for a mapping.
+        let mut tries = 0;
+        while let Err(error) = fcntl(&file, FcntlArg::F_ADD_SEALS(seals)) {
+            tries += 1;
+            if error != Errno::EBUSY || tries == 5 {
+                return Err(error.into());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
         file.rewind()?;
         let mut hash = Sha256::new();
         let len = io::copy(&mut file, &mut hash)?;
