@@ -147,6 +147,22 @@ fn b19_asks_past_the_workers_check_are_refused_by_the_host_and_recorded() {
 }
 
 #[test]
+fn b9_a_worker_that_asks_for_files_and_does_not_read_gets_one_and_is_ended() {
+    let bench = Bench::with_probe(Namespaces::Cheap);
+    let tree = tempfile::tempdir().unwrap();
+    fs::write(tree.path().join("inside.txt"), "inside").unwrap();
+    let plugin = bench.probe(PluginType::QualityGate, &[(tree.path(), "/src")]);
+    let ask = |times: u32| {
+        call(&plugin, "ask", json!({ "kind": "open", "path": "/src/inside.txt", "times": times }))
+    };
+    assert!(ask(1).is_ok());
+    let outcome = ask(200);
+    assert_eq!(code(&outcome), "protocol-fault", "{outcome:?}");
+    assert!(outcome.reason.unwrap().message.contains("does not read"));
+    assert!(ask(1).is_ok());
+}
+
+#[test]
 fn b12_a_flood_of_log_lines_is_counted_and_the_call_goes_on() {
     let bench = Bench::with_probe(Namespaces::Cheap);
     let plugin = bench.probe(PluginType::Node, &[]);

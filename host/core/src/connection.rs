@@ -153,12 +153,17 @@ impl Connection {
     }
 
     /// Sends a message with descriptors, at once and whole: whoever gets one has just asked and reads,
-    /// so there is room. A peer that left none does not play along.
+    /// so there is room. A peer that left none does not play along. Nor does one that has not read what it was
+    /// sent before a descriptor: the kernel counts those on their way for all workers of a user together, and
+    /// with too many of them none could start.
     pub(crate) fn send_with_files(
         &mut self,
         message: &ToWorker,
         files: &[BorrowedFd<'_>],
     ) -> Result<(), Fault> {
+        if !files.is_empty() && self.unread() > 0 && stands("connection.files-read") {
+            return Err(Fault::NotReading);
+        }
         self.queue(message)?;
         let sent = fds::send(self.socket.as_fd(), &self.outgoing[self.sent..], files);
         match sent {
@@ -168,6 +173,19 @@ impl Connection {
             }
             _ => Err(Fault::NotReading),
         }
+    }
+}
+
+impl Connection {
+    /// How much of the kernel's memory is taken by what the peer has not read.
+    #[expect(unsafe_code, reason = "JUSTIFICATION: neither nix nor rustix asks a socket what is unread")]
+    fn unread(&self) -> libc::c_int {
+        nix::ioctl_read_bad!(outgoing_queue, libc::TIOCOUTQ, libc::c_int);
+        let mut unread = 0;
+        // SAFETY: the kernel writes one int, which lives until the call is over.
+        let asked = unsafe { outgoing_queue(self.as_raw_fd(), &raw mut unread) };
+        // Every kernel knows this of every stream socket; one that did not would get no file.
+        asked.map_or(libc::c_int::MAX, |_| unread)
     }
 }
 

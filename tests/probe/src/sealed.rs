@@ -129,7 +129,11 @@ fn attempt(
                 "list" => Ask::FsList { path: text("path"), after: number("after") },
                 _ => Ask::ConfigGet { key: text("key") },
             };
-            channel.send(&ToHost::Ask(ask))?;
+            // All of them before the first answer is read.
+            let ask = ToHost::Ask(ask);
+            for _ in 0..number("times").max(1) {
+                channel.send(&ask)?;
+            }
             match channel.receive()? {
                 ToWorker::Answer(Answer::Denied) => json!("denied"),
                 ToWorker::Answer(answer) => json!(format!("{answer:?}")),
