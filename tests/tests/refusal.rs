@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use libc::{
     SYS_capset, SYS_clone, SYS_close_range, SYS_dup3, SYS_execveat, SYS_fcntl, SYS_ioctl,
     SYS_landlock_create_ruleset, SYS_landlock_restrict_self, SYS_memfd_create, SYS_pidfd_send_signal,
-    SYS_prctl, SYS_prlimit64, SYS_seccomp, SYS_setgroups, SYS_setresgid, SYS_setresuid, SYS_setsid,
+    SYS_prctl, SYS_prlimit64, SYS_seccomp, SYS_setgroups, SYS_setpgid, SYS_setresgid, SYS_setresuid,
     SYS_setsockopt,
 };
 use nix::errno::Errno;
@@ -158,7 +158,7 @@ const CASES: &[Case] = &[
         Answered::with(SYS_close_range, Errno::ENOSYS),
         NotLoaded("launch-failed", "Descriptors"),
     ),
-    case("no-session", Answered::with(SYS_setsid, Errno::EPERM), NotLoaded("launch-failed", "Session")),
+    case("no-group", Answered::with(SYS_setpgid, Errno::EPERM), NotLoaded("launch-failed", "Surroundings")),
     case("no-limits", Answered::with(SYS_prlimit64, Errno::EPERM), NotLoaded("launch-failed", "Limits")),
     case("no-capset", Answered::with(SYS_capset, Errno::EPERM), NotLoaded("launch-failed", "Identity")),
     case(

@@ -9,17 +9,25 @@ use stockade_audit::verify;
 use stockade_host::{CallOptions, Namespaces, Plugin};
 use stockade_policy::PluginType;
 use stockade_tests::accounts::{Account, files, resident_kib};
-use stockade_tests::{Bench, call, code, cycles, scene, skipped, value};
+use stockade_tests::{Bench, at_full_size, call, code, cycles, scene, skipped, value};
 
 /// How much slower the slowest calls of a quiet plugin may become.
 const SLOWER: u32 = 3;
-/// Microseconds: where a core is free, less than this is the timer's grain, and no neighbour.
-const GRAIN: u32 = 200;
-/// Microseconds: where none is free, a process that wakes may have to wait for the slice of one that runs, as
-/// any two processes of a machine do. (The slice is 1.4 ms on two cores; longer on more.)
-const SLICE: u32 = 1_500;
+/// Microseconds: less than this is the grain of the machine, and no neighbour. Two plain processes that send
+/// each other 64 bytes wait that long for the kernel alone where it starts and ends 300 empty programs a second
+/// in namespaces of their own: 110 to 135 us in one of a hundred turns, on two cores.
+const GRAIN: u32 = 150;
+/// Microseconds: where every core is busy without a pause, whoever was put off waits for the kernel's next tick,
+/// 4 ms in many kernels, as any two processes of a machine do. The short form of a test, which runs beside
+/// others, allows as much.
+const TICK: u32 = 1_500;
 /// Whatever else runs on the machine disturbs a measurement: so many are made before it counts.
 const ATTEMPTS: usize = 5;
+
+/// What counts as slow at all.
+fn grain() -> u32 {
+    if at_full_size() { GRAIN } else { TICK }
+}
 
 /// Latencies in microseconds; room for them is taken before anything is measured.
 struct Latencies(Vec<u32>);
@@ -153,7 +161,7 @@ fn g16_b10_hostile_sessions_in_one_host_leave_nothing_and_cost_others_nothing() 
             under.0.len()
         ));
         assert!(grown < 1024, "{grown} KiB more after {sessions} sessions");
-        assert!(best < SLOWER * p99.max(SLICE), "p99 of {best} us besides, {p99} us alone");
+        assert!(best < SLOWER * p99.max(grain()), "p99 of {best} us besides, {p99} us alone");
 
         drop((hostile, quiet));
         bench.host.stop_blocking();
@@ -214,12 +222,13 @@ fn g10_a49_processor_hogs_do_not_make_a_quiet_plugin_wait() {
         let bench = Bench::with_probe(Namespaces::Cheap);
         let quiet = bench.probe(PluginType::Node, &[]);
         let cores = std::thread::available_parallelism().expect("a number").get();
+        let grain = grain();
         if cores > 1 && is_idle() {
-            quiet_besides("g10, a core free", &quiet, &|done| hog(&bench, done), cores - 1, GRAIN);
+            quiet_besides("g10, a core free", &quiet, &|done| hog(&bench, done), cores - 1, grain);
         } else {
             skipped("g10_a49_a_core_free", "this machine has but one, or others keep it busy");
         }
-        quiet_besides("g10, no core free", &quiet, &|done| hog(&bench, done), 2 * cores, SLICE);
+        quiet_besides("g10, no core free", &quiet, &|done| hog(&bench, done), 2 * cores, grain);
     });
 }
 
@@ -260,7 +269,7 @@ fn b22_a_flood_of_valid_messages_does_not_make_a_quiet_plugin_wait() {
                 assert!(call(&plugin, "flood", json!({ "lines": 20_000, "len": 100 })).is_ok());
             }
         };
-        quiet_besides("b22", &quiet, &flood, 1, SLICE);
+        quiet_besides("b22", &quiet, &flood, 1, TICK);
     });
 }
 

@@ -651,6 +651,28 @@ fn g4_a49_a_worker_gives_way_to_others() {
 }
 
 #[test]
+fn a49_starting_keeps_to_half_of_the_processors_and_a_worker_that_has_started_does_not() {
+    const TEST: &str = "a49_starting_keeps_to_half_of_the_processors_and_a_worker_that_has_started_does_not";
+    scene::alone(TEST, || {
+        let bench = Bench::with_probe(Namespaces::Cheap);
+        let plugin = bench.probe(PluginType::Node, &[]);
+        let ours = status(std::process::id(), "Cpus_allowed");
+        assert_eq!(status(plugin.worker_pid().expect("it runs"), "Cpus_allowed"), ours);
+        let launcher = std::fs::read_dir("/proc/self/task").expect("threads").find_map(|thread| {
+            let thread = thread.expect("a thread");
+            let name = std::fs::read_to_string(thread.path().join("comm")).ok()?;
+            (name.trim_end() == "stockade-launch")
+                .then(|| thread.file_name().into_string().ok()?.parse().ok())?
+        });
+        let launchers = status(launcher.expect("it waits for orders"), "Cpus_allowed");
+        match std::thread::available_parallelism().expect("a number").get() {
+            1 => assert_eq!(launchers, ours),
+            _ => assert_ne!(launchers, ours),
+        }
+    });
+}
+
+#[test]
 fn g13_output_that_nobody_reads_does_not_end_a_host() {
     const TEST: &str = "g13_output_that_nobody_reads_does_not_end_a_host";
     scene::alone(TEST, || {

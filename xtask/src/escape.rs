@@ -22,6 +22,9 @@ pub(crate) struct Options {
     /// Only cases and protections whose names contain this.
     #[arg(long)]
     filter: Option<String>,
+    /// Optimise the host and the tests, as what is shipped: for figures. Takes longer to build.
+    #[arg(long)]
+    release: bool,
     /// For people, or one JSON document for programs.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -54,9 +57,9 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let mut document = json!({ "schema": 1 });
     let began = Instant::now();
     if wants(Part::Cases) || wants(Part::Processes) {
-        let dist = programs::build(false)?;
+        let dist = programs::build(options.release)?;
         crate::build_guests()?;
-        held &= suite::as_every_user(dist, |stage, tests| {
+        held &= suite::as_every_user(dist, options.release, |stage, tests| {
             let mut held = true;
             if wants(Part::Cases) {
                 held &= cases(stage, options, &mut document)?;

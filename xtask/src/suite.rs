@@ -38,6 +38,9 @@ pub(crate) struct Options {
     /// Show what passing tests print, too.
     #[arg(long)]
     show_output: bool,
+    /// Optimised.
+    #[arg(skip)]
+    release: bool,
 }
 
 /// Who runs the tests, and from where.
@@ -114,7 +117,8 @@ impl Stage {
 
     /// Runs the system tests of these files at their full size, the slow ones too; false if one failed.
     pub(crate) fn full_size(&self, tests: &[Executable], files: &[&str]) -> Result<bool> {
-        let options = Options { filter: None, package: Vec::new(), no_slow: true, show_output: true };
+        let options =
+            Options { filter: None, package: Vec::new(), no_slow: true, show_output: true, release: false };
         let mut counts = Counts::default();
         for test in tests.iter().filter(|test| files.contains(&test.target.as_str())) {
             counts += one(self, test, Size::Full, &options)?;
@@ -126,10 +130,11 @@ impl Stage {
 /// Builds the system tests and runs `act` as this user and, where that is root, as an unprivileged one.
 pub(crate) fn as_every_user(
     dist: PathBuf,
+    release: bool,
     mut act: impl FnMut(&Stage, &[Executable]) -> Result<bool>,
 ) -> Result<bool> {
     let package = vec!["stockade-tests".to_owned()];
-    let tests = build_tests(&Options { filter: None, package, no_slow: true, show_output: false })?;
+    let tests = build_tests(&Options { filter: None, package, no_slow: true, show_output: false, release })?;
     let stage = Stage::own(dist)?;
     let mut held = act(&stage, &tests)?;
     if geteuid().is_root() {
@@ -157,6 +162,9 @@ fn build_tests(options: &Options) -> Result<Vec<Executable>> {
         let mut step = Step::begin(name);
         let mut command = cargo::command();
         command.args(["test", "--no-run"]).args(arguments);
+        if options.release {
+            command.arg("--release");
+        }
         let built = cargo::build(command, &mut step);
         let built = step.end_with(built)?;
         tests.extend(built.into_iter().filter(|e| e.test));

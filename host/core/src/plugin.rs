@@ -12,7 +12,7 @@ use crate::broker::{Broker, Tree};
 use crate::error::{HostError, deadline};
 use crate::fate::Cause;
 use crate::host::{Config, Host};
-use crate::launch::{ResourceLimits, Spec};
+use crate::launch::{ResourceLimits, Spec, widen};
 use crate::log::LogGate;
 use crate::memfd::{SealedFile, hex};
 use crate::outcome::{Outcome, Status};
@@ -280,6 +280,7 @@ impl Inner {
             }
         }
         trail.settle_launch(seq)?;
+        widen(loaded.process.pid());
         let watch = Arc::new(Watch::new(loaded.process, loaded.listener, loaded.connection.socket(), trail));
         host.sentinel.watch(&watch).map_err(HostError::Sentinel)?;
         Ok(Session::new(

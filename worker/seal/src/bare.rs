@@ -29,6 +29,7 @@ impl Bare {
     /// Takes stock: which filter the host wants, and a clean signal mask (the host starts us with every
     /// signal blocked, so that none reaches the moments between fork and exec).
     pub fn enter() -> Result<Bare, SealError> {
+        give_way();
         let name = std::env::args().nth(1).unwrap_or_default();
         let filter = Filter::named(&name)?;
         signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
@@ -47,6 +48,7 @@ impl Bare {
             prctl::set_dumpable(false).map_err(SealError::Dumpable)?;
         }
         let mut channel = Channel::inherited();
+        give_way();
         let listener = self.filter.install()?;
         let hello = Hello { filter: self.filter.name.to_owned(), filter_digest: self.filter.digest };
         channel.send_with_files(&hello.into(), &[listener.as_fd()])?;
@@ -68,6 +70,12 @@ impl Confined {
         let (message, files) = self.channel.receive_with_files()?;
         Ok((message, files, self.channel))
     }
+}
+
+/// Lets another process of this processor have its turn.
+fn give_way() {
+    // Never fails.
+    let _ = nix::sched::sched_yield();
 }
 
 /// Tries what must not work, one of each kind. The host sees all four arrive, in this order, and answers

@@ -52,7 +52,7 @@ pub(super) fn looks() -> Vec<Look> {
             mappings(scene, executable)
         }),
         Look::new("A55.environment", "A55", "the environment is empty", environment),
-        Look::new("outside.session", "outside", "it leads a session of its own", session),
+        Look::new("outside.group", "outside", "it leads a process group of its own", group),
         Look::new("outside.umask", "outside", "its umask is 0077", |scene| equal(scene, "Umask", "0077")),
         Look::new("outside.folder", "outside", "its working folder is /", |scene| {
             link(scene, "cwd", |worker, own| Seen::compared(worker, "/", own))
@@ -269,16 +269,16 @@ fn executable(mappings: &[Mapping<'_>]) -> Seen {
     }
 }
 
-/// Number 6 of the stat file is the session; the name before it can hold anything.
-fn session(scene: &Scene) -> Seen {
+/// Number 5 of the stat file is the process group; the name before it can hold anything.
+fn group(scene: &Scene) -> Seen {
     match read(scene, "stat") {
         Ok(stat) => {
             let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-            let found = after_name.split(' ').nth(3).unwrap_or_default().to_owned();
+            let found = after_name.split(' ').nth(2).unwrap_or_default().to_owned();
             if found == scene.pid.to_string() {
                 Seen::held("its own")
             } else {
-                Seen::broken(format!("session {found}"), format!("it must be {}", scene.pid))
+                Seen::broken(format!("process group {found}"), format!("it must be {}", scene.pid))
             }
         }
         Err(error) => Seen::unreadable("stat", &error),

@@ -22,8 +22,8 @@ pub enum Step {
     IdMap,
     /// Arranging descriptors.
     Descriptors,
-    /// A session of its own.
-    Session,
+    /// A process group, folder and umask of its own.
+    Surroundings,
     /// Resource limits.
     Limits,
     /// Groups, user and capabilities.
@@ -110,14 +110,17 @@ fn confine_and_execute(plan: &Plan<'_>) -> Result<(), Failed> {
         let _ = write_file(c"/proc/self/oom_score_adj".as_ptr(), b"1000");
     }
     arrange_descriptors(plan)?;
-    if stands("session.own") {
-        call!(Step::Session, libc::SYS_setsid)?;
+    // No session of its own: the kernel would give each worker the share of the processor that a whole login
+    // has. What a session would keep out of reach is a terminal, and no path to one can be opened
+    // (docs/decisions/0015).
+    if stands("surroundings.group") {
+        call!(Step::Surroundings, libc::SYS_setpgid, 0, 0)?;
     }
-    if stands("session.folder") {
-        call!(Step::Session, libc::SYS_chdir, c"/".as_ptr())?;
+    if stands("surroundings.folder") {
+        call!(Step::Surroundings, libc::SYS_chdir, c"/".as_ptr())?;
     }
-    if stands("session.umask") {
-        call!(Step::Session, libc::SYS_umask, 0o077)?;
+    if stands("surroundings.umask") {
+        call!(Step::Surroundings, libc::SYS_umask, 0o077)?;
     }
     if stands("order.no-precedence") {
         take_no_precedence()?;
@@ -139,6 +142,8 @@ fn confine_and_execute(plan: &Plan<'_>) -> Result<(), Failed> {
     }
     let leaked = if stands("environment.empty") { ptr::null() } else { c"LEAKED=1".as_ptr() };
     let environment: [*const c_char; 2] = [leaked, ptr::null()];
+    // Exec comes in one piece: others first.
+    call!(Step::Exec, libc::SYS_sched_yield)?;
     call!(
         Step::Exec,
         libc::SYS_execveat,

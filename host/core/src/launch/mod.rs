@@ -2,6 +2,7 @@
 //! ends a worker with its host is tied to the thread that started it, not to the process.
 
 mod child;
+mod lane;
 mod ruleset;
 
 use std::ffi::{CString, c_char, c_int, c_void};
@@ -21,6 +22,7 @@ use stockade_policy::{stands, word_for_programs};
 
 pub use child::Step;
 use child::{Identity, Plan};
+pub(crate) use lane::widen;
 pub use ruleset::deny_all as deny_all_ruleset;
 
 use crate::memfd::SealedFile;
@@ -207,6 +209,7 @@ impl Launcher {
         std::thread::Builder::new()
             .name("stockade-launch".to_owned())
             .spawn(move || {
+                lane::keep_to_half();
                 let mut thread = LauncherThread {
                     ruleset,
                     null,
