@@ -39,6 +39,12 @@ pub const TEXT: usize = 4 * 1024;
 /// even when every name has the longest length, 255 bytes.
 pub const ENTRIES: usize = 192;
 
+/// Bytes in one write to a file: 60 KiB, so that the ask stays within [`CONTROL`].
+pub const WRITE: usize = 60 * 1024;
+
+/// Files that one worker can have open for writing: 16. The host holds them.
+pub const WRITABLE: usize = 16;
+
 /// A configuration value: 32 KiB of JSON text.
 pub const CONFIG_VALUE: usize = 32 * 1024;
 

@@ -28,8 +28,9 @@ mod wit_type;
 pub use fault::Fault;
 pub use frame::{FrameBuffer, HEADER, Header, PROTOCOL, frame};
 pub use message::{
-    Answer, Ask, Call, Compile, CompileFault, Compiled, Confined, Entry, FileKind, FsError, Hello, Load,
-    Loaded, Log, LogLevel, Outcome, Refused, Rejected, Return, Stat, ToHost, ToWorker, ToolError, Trap,
+    Answer, Ask, Bytes, Call, Compile, CompileFault, Compiled, Confined, Entry, FileKind, FsError, Hello,
+    Load, Loaded, Log, LogLevel, Make, NewTime, Outcome, Refused, Rejected, Return, Stat, ToHost, ToWorker,
+    ToolError, Trap,
 };
 pub use phase::{Kind, Phase, Phases};
 pub use untrusted::Untrusted;

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use stockade_policy::{Grants, Rule, stands};
 
-use crate::bounds::{LOG_LINE, NAME, PAYLOAD, TEXT};
+use crate::bounds::{LOG_LINE, NAME, PAYLOAD, TEXT, WRITE};
 use crate::codec::decode;
 use crate::untrusted::Claim;
 use crate::{Fault, Kind, Untrusted, World};
@@ -157,6 +157,139 @@ pub enum Ask {
         /// The key.
         key: String,
     },
+    /// Open a file for writing, or make it. The host keeps the file; where it may be read, too, the answer
+    /// brings a descriptor for that.
+    FsOpenWritable {
+        /// The whole guest path.
+        path: String,
+        /// What may and what must be there.
+        make: Make,
+        /// Whether its content goes away.
+        truncate: bool,
+        /// Whether it is to be read as well.
+        read: bool,
+    },
+    /// Write to a file that is open.
+    FsWrite {
+        /// As the host numbered it.
+        file: u32,
+        /// Where; none for its end.
+        at: Option<u64>,
+        /// What: at most [`crate::bounds::WRITE`].
+        bytes: Bytes,
+    },
+    /// Make an open file longer, with zeroes, or shorter.
+    FsSetSize {
+        /// As the host numbered it.
+        file: u32,
+        /// Bytes.
+        size: u64,
+    },
+    /// What an open file is by now.
+    FsStatOpen {
+        /// As the host numbered it.
+        file: u32,
+    },
+    /// Bring an open file to the disk.
+    FsSync {
+        /// As the host numbered it.
+        file: u32,
+    },
+    /// Let go of an open file.
+    FsClose {
+        /// As the host numbered it.
+        file: u32,
+    },
+    /// Set the times of what is at the path.
+    FsSetTimes {
+        /// The whole guest path.
+        path: String,
+        /// Of the last access.
+        accessed: NewTime,
+        /// Of the last change of the content.
+        modified: NewTime,
+    },
+    /// Make a directory.
+    FsMakeDirectory {
+        /// The whole guest path.
+        path: String,
+    },
+    /// Remove what is at the path.
+    FsRemove {
+        /// The whole guest path.
+        path: String,
+        /// An empty directory, or else anything that is none.
+        directory: bool,
+    },
+    /// Give what is at `from` the name `to`.
+    FsName {
+        /// The whole guest path.
+        from: String,
+        /// The whole guest path.
+        to: String,
+        /// Besides its own, or in place of it.
+        keep: bool,
+    },
+}
+
+/// What may and what must be at a path when a file is opened for writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Make {
+    /// A file is there, or nothing happens.
+    Never,
+    /// Where none is, one is made.
+    IfMissing,
+    /// Nothing is there, and a file is made.
+    Always,
+}
+
+/// A time to set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NewTime {
+    /// As it is.
+    Keep,
+    /// The host's clock.
+    Now,
+    /// Seconds and nanoseconds since 1970.
+    At(i64, u32),
+}
+
+/// Bytes, encoded in one piece.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Bytes(pub Vec<u8>);
+
+impl std::fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
+impl Serialize for Bytes {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Whole;
+        impl serde::de::Visitor<'_> for Whole {
+            type Value = Bytes;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Bytes, E> {
+                Ok(Bytes(bytes.to_vec()))
+            }
+
+            fn visit_byte_buf<E: serde::de::Error>(self, bytes: Vec<u8>) -> Result<Bytes, E> {
+                Ok(Bytes(bytes))
+            }
+        }
+        from.deserialize_byte_buf(Whole)
+    }
 }
 
 /// The host's answer to an [`Ask`].
@@ -179,6 +312,12 @@ pub enum Answer {
     },
     /// The configuration value, a JSON text, if it is set.
     Config(Option<String>),
+    /// Opened for writing, under this number; the descriptor to read it comes with it where that was asked for.
+    FsWritable(u32, Stat),
+    /// So many bytes were written.
+    FsWritten(u32),
+    /// Done.
+    FsDone,
 }
 
 /// Errors of the file system that a guest can tell apart.
@@ -190,6 +329,24 @@ pub enum FsError {
     NotDirectory,
     /// ENAMETOOLONG
     NameTooLong,
+    /// EEXIST
+    Exists,
+    /// ENOTEMPTY
+    NotEmpty,
+    /// EISDIR
+    IsDirectory,
+    /// EXDEV
+    CrossDevice,
+    /// EINVAL: a directory into itself, an offset past the end of all files.
+    Invalid,
+    /// ENOSPC
+    NoSpace,
+    /// EROFS
+    ReadOnly,
+    /// A mount point, or the granted directory itself.
+    Busy,
+    /// The plugin's quota is used up, or it has too many files open.
+    Quota,
     /// EIO and everything else
     Io,
 }
@@ -356,6 +513,21 @@ impl Claim for ToHost {
                 Ask::FsOpen { path } | Ask::FsStat { path } | Ask::FsList { path, .. } => {
                     at_most(path, stockade_policy::MAX_PATH)
                 }
+                Ask::FsOpenWritable { path, .. }
+                | Ask::FsSetTimes { path, .. }
+                | Ask::FsMakeDirectory { path }
+                | Ask::FsRemove { path, .. } => at_most(path, stockade_policy::MAX_PATH),
+                Ask::FsName { from, to, .. } => {
+                    at_most(from, stockade_policy::MAX_PATH).and(at_most(to, stockade_policy::MAX_PATH))
+                }
+                Ask::FsWrite { bytes: Bytes(bytes), .. } if bytes.len() > WRITE => {
+                    Err(Fault::Implausible("a write over its limit"))
+                }
+                Ask::FsWrite { .. }
+                | Ask::FsSetSize { .. }
+                | Ask::FsStatOpen { .. }
+                | Ask::FsSync { .. }
+                | Ask::FsClose { .. } => Ok(()),
                 Ask::ConfigGet { key } => at_most(key, NAME),
             },
             Self::Log(log) => at_most(&log.line, LOG_LINE),

@@ -8,8 +8,18 @@ pub enum Ask<'a> {
         /// The whole path in the guest's view.
         path: &'a GuestPath,
     },
-    /// Create, change or remove `path`.
+    /// Change the file at `path`.
     FsWrite {
+        /// The whole path in the guest's view.
+        path: &'a GuestPath,
+    },
+    /// Make `path`, which is not there.
+    FsCreate {
+        /// The whole path in the guest's view.
+        path: &'a GuestPath,
+    },
+    /// Remove `path`.
+    FsDelete {
         /// The whole path in the guest's view.
         path: &'a GuestPath,
     },
@@ -56,6 +66,8 @@ impl<'a> Ask<'a> {
         match self {
             Self::FsRead { .. } => "fs.read",
             Self::FsWrite { .. } => "fs.write",
+            Self::FsCreate { .. } => "fs.create",
+            Self::FsDelete { .. } => "fs.delete",
             Self::Http { .. } => "http",
             Self::Secret { .. } => "secret",
             Self::Kv => "kv",
@@ -72,7 +84,10 @@ impl<'a> Ask<'a> {
     /// What it is aimed at; empty where the operation has no resource.
     pub fn resource(&self) -> &'a str {
         match *self {
-            Self::FsRead { path } | Self::FsWrite { path } => path.as_str(),
+            Self::FsRead { path }
+            | Self::FsWrite { path }
+            | Self::FsCreate { path }
+            | Self::FsDelete { path } => path.as_str(),
             Self::Http { host } => host,
             Self::Secret { name } | Self::Tool { name } | Self::Model { name } => name,
             Self::Config { key } => key,

@@ -9,9 +9,15 @@ pub enum Capability {
     /// Read files and directories below a guest path.
     #[serde(rename = "fs.read")]
     FsRead,
-    /// Create, write and remove below a guest path.
+    /// Change files that are there, below a guest path: content, size, times.
     #[serde(rename = "fs.write")]
     FsWrite,
+    /// Make files and directories below a guest path, and write what was made through the descriptor that made it.
+    #[serde(rename = "fs.create")]
+    FsCreate,
+    /// Remove files and directories below a guest path, or move them away.
+    #[serde(rename = "fs.delete")]
+    FsDelete,
     /// Outgoing requests to listed hosts.
     #[serde(rename = "http")]
     Http,
@@ -48,9 +54,11 @@ pub struct UnknownCapability(pub String);
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Capability; 11] = [
+    pub const ALL: [Capability; 13] = [
         Self::FsRead,
         Self::FsWrite,
+        Self::FsCreate,
+        Self::FsDelete,
         Self::Http,
         Self::Secret,
         Self::Kv,
@@ -67,6 +75,8 @@ impl Capability {
         match self {
             Self::FsRead => "fs.read",
             Self::FsWrite => "fs.write",
+            Self::FsCreate => "fs.create",
+            Self::FsDelete => "fs.delete",
             Self::Http => "http",
             Self::Secret => "secret",
             Self::Kv => "kv",
@@ -87,7 +97,12 @@ impl Capability {
     /// Whether this version has a broker arm that can satisfy it. The others can be asked and granted,
     /// are answered with a refusal, and leave a record.
     pub const fn is_available(self) -> bool {
-        matches!(self, Self::FsRead | Self::Config | Self::Log | Self::Clock | Self::Random)
+        self.is_fs() || matches!(self, Self::Config | Self::Log | Self::Clock | Self::Random)
+    }
+
+    /// Whether a grant of it opens a directory of the host.
+    pub const fn is_fs(self) -> bool {
+        matches!(self, Self::FsRead | Self::FsWrite | Self::FsCreate | Self::FsDelete)
     }
 }
 

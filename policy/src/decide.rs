@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::{Ask, Capability, Grants, Rule, Scope, stands};
+use crate::{Ask, Capability, Grants, GuestPath, Rule, Scope, stands};
 
 /// The answer to an [`Ask`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +79,26 @@ pub fn decide<'g>(grants: &'g Grants, ask: &Ask<'_>) -> Decision<'g> {
     }
 }
 
+/// Decides on giving what is at `from` the name `to`, besides or instead of its own. Whoever may read or change
+/// it under the new name, or anything below that, must have been allowed to under the old one: a name is worth
+/// no grant.
+pub fn decide_naming<'g>(grants: &'g Grants, from: &GuestPath, to: &GuestPath) -> Decision<'g> {
+    let touches = |root: &GuestPath| to.below(root).is_some() || root.below(to).is_some();
+    for grant in grants.iter() {
+        let old = match &grant.scope {
+            Scope::FsRead { root } if touches(root) => Ask::FsRead { path: from },
+            Scope::FsWrite { root } if touches(root) => Ask::FsWrite { path: from },
+            _ => continue,
+        };
+        if let Decision::Deny(denial) = decide(grants, &old)
+            && stands("policy.naming")
+        {
+            return Decision::Deny(denial);
+        }
+    }
+    decide(grants, &Ask::FsCreate { path: to })
+}
+
 fn deny_built_in<'g>(ask: &Ask<'_>, why: Why) -> Decision<'g> {
     let rule = Rule::built_in(format!("default-deny:{}", ask.operation()));
     Decision::Deny(Denial { rule, why })
@@ -88,6 +108,8 @@ const fn capability(ask: &Ask<'_>) -> Option<Capability> {
     Some(match ask {
         Ask::FsRead { .. } => Capability::FsRead,
         Ask::FsWrite { .. } => Capability::FsWrite,
+        Ask::FsCreate { .. } => Capability::FsCreate,
+        Ask::FsDelete { .. } => Capability::FsDelete,
         Ask::Http { .. } => Capability::Http,
         Ask::Secret { .. } => Capability::Secret,
         Ask::Kv => Capability::Kv,
@@ -103,9 +125,10 @@ const fn capability(ask: &Ask<'_>) -> Option<Capability> {
 
 fn covers(scope: &Scope, ask: &Ask<'_>) -> bool {
     match (scope, ask) {
-        (Scope::FsRead { root }, Ask::FsRead { path }) | (Scope::FsWrite { root }, Ask::FsWrite { path }) => {
-            path.below(root).is_some()
-        }
+        (Scope::FsRead { root }, Ask::FsRead { path })
+        | (Scope::FsWrite { root }, Ask::FsWrite { path })
+        | (Scope::FsCreate { root }, Ask::FsCreate { path })
+        | (Scope::FsDelete { root }, Ask::FsDelete { path }) => path.below(root).is_some(),
         (Scope::Http { host: pattern }, Ask::Http { host }) => match pattern.strip_prefix("*.") {
             Some(suffix) => {
                 host.strip_suffix(suffix).is_some_and(|head| head.len() > 1 && head.ends_with('.'))

@@ -12,8 +12,18 @@ pub enum Scope {
         /// Where the tree stands in the guest's view.
         root: GuestPath,
     },
-    /// Creating, writing and removing below `root`.
+    /// Changing what is below `root`.
     FsWrite {
+        /// Where the tree stands in the guest's view.
+        root: GuestPath,
+    },
+    /// Making files and directories below `root`.
+    FsCreate {
+        /// Where the tree stands in the guest's view.
+        root: GuestPath,
+    },
+    /// Removing what is below `root`.
+    FsDelete {
         /// Where the tree stands in the guest's view.
         root: GuestPath,
     },
@@ -58,6 +68,8 @@ impl Scope {
         match self {
             Self::FsRead { .. } => Capability::FsRead,
             Self::FsWrite { .. } => Capability::FsWrite,
+            Self::FsCreate { .. } => Capability::FsCreate,
+            Self::FsDelete { .. } => Capability::FsDelete,
             Self::Http { .. } => Capability::Http,
             Self::Secret { .. } => Capability::Secret,
             Self::Kv => Capability::Kv,
@@ -73,7 +85,10 @@ impl Scope {
     /// The resource it names, if it names one.
     pub fn resource(&self) -> Option<&str> {
         match self {
-            Self::FsRead { root } | Self::FsWrite { root } => Some(root.as_str()),
+            Self::FsRead { root }
+            | Self::FsWrite { root }
+            | Self::FsCreate { root }
+            | Self::FsDelete { root } => Some(root.as_str()),
             Self::Http { host } => Some(host),
             Self::Secret { name } | Self::Tool { name } | Self::Model { name } => Some(name),
             Self::Config { key } => Some(key),
@@ -176,12 +191,20 @@ impl Grants {
         self.0.iter().any(|g| g.scope.capability() == capability)
     }
 
-    /// The roots of the trees that can be read, in order.
-    pub fn read_roots(&self) -> impl Iterator<Item = &GuestPath> {
-        self.0.iter().filter_map(|g| match &g.scope {
-            Scope::FsRead { root } => Some(root),
-            _ => None,
-        })
+    /// The roots of the trees that anything is granted in, each once, in order.
+    pub fn roots(&self) -> Vec<&GuestPath> {
+        let mut roots = Vec::new();
+        for grant in &self.0 {
+            if let Scope::FsRead { root }
+            | Scope::FsWrite { root }
+            | Scope::FsCreate { root }
+            | Scope::FsDelete { root } = &grant.scope
+                && !roots.contains(&root)
+            {
+                roots.push(root);
+            }
+        }
+        roots
     }
 }
 

@@ -32,7 +32,7 @@ mod resolve;
 
 pub use ask::Ask;
 pub use capability::{Capability, UnknownCapability};
-pub use decide::{Decision, Denial, Why, decide};
+pub use decide::{Decision, Denial, Why, decide, decide_naming};
 pub use grant::{Grant, Grants, Rule, Scope, Source};
 pub use guest_path::{GuestPath, MAX_COMPONENT, MAX_PATH, PathError};
 pub use interface::{Interface, Support, interface};

@@ -47,6 +47,10 @@ pub struct Limits {
     pub open_files: u64,
     /// Log lines a second; more are counted and dropped.
     pub log_lines_per_second: u32,
+    /// Bytes by which a plugin may make the granted directories grow, all together, when nobody says otherwise.
+    pub written_bytes: u64,
+    /// Files and directories that it may make there, less those that it removes.
+    pub written_files: u32,
 }
 
 /// Why a profile document is not one.

@@ -24,7 +24,9 @@ fn the_four_profiles_are_what_their_types_promise() {
     use PluginType::{Agent, Integration, QualityGate};
     for (capability, who) in [
         (Capability::FsRead, &[Agent, QualityGate][..]),
-        (Capability::FsWrite, &[]),
+        (Capability::FsWrite, &[Agent, QualityGate]),
+        (Capability::FsCreate, &[Agent, QualityGate]),
+        (Capability::FsDelete, &[Agent]),
         (Capability::Http, &[Integration]),
         (Capability::Secret, &[Integration, Agent]),
         (Capability::Tool, &[Agent]),

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 use serde_json::{Value as Json, json};
-use stockade_host::{CallOptions, LoadRequest, Namespaces, Plugin};
+use stockade_host::{CallOptions, GrantRequest, LoadRequest, Namespaces, Plugin};
 use stockade_package::Package;
-use stockade_policy::PluginType;
+use stockade_policy::{GuestPath, PluginType};
 use stockade_tests::{Bench, dist, guest};
 
 /// A figure, its floor, and what the design asks for.
@@ -51,6 +51,7 @@ fn main() {
     pin(None);
     figures.push(warm_call("free cores, blocking", false, "≤ 1.0 ×", calls));
     figures.push(fresh_instance(calls / 4));
+    figures.push(write_file(if quick { 20 } else { 100 }));
     figures.extend(memory(workers));
 
     if as_json {
@@ -155,6 +156,42 @@ fn fresh_instance(calls: usize) -> Figure {
         value,
         base: Some(floor),
         goal: "+ ≤ 15 µs",
+        unit: "µs",
+    }
+}
+
+/// A stock component writes 16 MiB in blocks of 64 KiB, each of which the host counts and writes.
+fn write_file(times: usize) -> Figure {
+    const BLOCKS: usize = 256;
+    let bench = Bench::new();
+    let tree = tempfile::tempdir().expect("a temporary folder");
+    let package =
+        Package::open(guest("wasi-tour.wasm"), Some(PluginType::Agent)).expect("the guest is built");
+    let root = || GuestPath::parse("/work").expect("a guest path");
+    let request = LoadRequest::new(package)
+        .grant(GrantRequest::create_in_tree(tree.path(), root()))
+        .grant(GrantRequest::write_tree(tree.path(), root()));
+    let plugin = bench.host.load_blocking(request).expect("it loads");
+    let arguments = json!({ "path": "/work/file", "blocks": BLOCKS }).to_string();
+    let block = vec![0x5a; 64 * 1024];
+    let base = measure(times, || {
+        timed(|| {
+            let mut file = fs::File::create(tree.path().join("base")).expect("writable");
+            (0..BLOCKS).for_each(|_| file.write_all(&block).expect("there is room"));
+        })
+    });
+    let value = measure(times, || {
+        timed(|| {
+            let outcome = plugin.call_blocking("fill-file", &arguments, CallOptions::default());
+            assert!(outcome.is_ok(), "{outcome:?}");
+        })
+    });
+    Figure {
+        what: "write 16 MiB to a file".into(),
+        floor: "write(2) of the same blocks".into(),
+        value,
+        base: Some(base),
+        goal: "none yet",
         unit: "µs",
     }
 }

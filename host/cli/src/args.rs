@@ -76,7 +76,7 @@ pub(crate) struct Loading {
     /// The type of a bare component: node, integration, agent, quality_gate.
     #[arg(long = "type", value_name = "TYPE")]
     pub(crate) plugin_type: Option<String>,
-    /// Grants the plugin a directory to read: fs.read=HOST_DIR:GUEST_DIR.
+    /// Grants the plugin a directory: fs.read=HOST_DIR:GUEST_DIR, or fs.write, fs.create, fs.delete.
     #[arg(long = "grant", value_name = "CAPABILITY=RESOURCE")]
     pub(crate) grants: Vec<String>,
     /// Sets a configuration value that the plugin may read.

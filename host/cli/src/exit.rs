@@ -47,6 +47,7 @@ const CODES: &[(&str, Exit)] = &[
     ("grant-missing", Exit::Usage),
     ("grant-not-a-directory", Exit::Usage),
     ("grant-unreadable", Exit::Usage),
+    ("grant-conflict", Exit::Usage),
     ("limit-above-maximum", Exit::Usage),
     ("config-too-large", Exit::Usage),
     ("above-ceiling", Exit::Refused),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use stockade_host::{CallOptions, GrantRequest, Host, LoadRequest, Namespaces, Outcome, Plugin, Status};
 use stockade_package::{Package, Problem};
-use stockade_policy::{Capability, Profile, Source};
+use stockade_policy::{Capability, GuestPath, Profile, Source};
 
 use crate::args::{self, Loading, Places, Run};
 use crate::exit::Exit;
@@ -77,10 +77,18 @@ pub(crate) fn load(loading: &Loading, places: &Places) -> Result<(Host, Plugin),
 /// A grant of the command line, as the host takes it.
 fn allow(grant: Grant, profile: &Profile) -> Result<GrantRequest, Failure> {
     let Grant { capability, directory, root } = grant;
-    if capability == Capability::FsRead {
-        // Whether it is within the ceiling is the host's to say, and to record.
-        return Ok(GrantRequest::read_tree(directory, root).from_source(Source::CommandLine));
-    }
+    let tree = match capability {
+        Capability::FsRead => GrantRequest::read_tree,
+        Capability::FsWrite => GrantRequest::write_tree,
+        Capability::FsCreate => GrantRequest::create_in_tree,
+        Capability::FsDelete => GrantRequest::delete_in_tree,
+        _ => return Err(not_here(capability, &root, profile)),
+    };
+    // Whether it is within the ceiling is the host's to say, and to record.
+    Ok(tree(directory, root).from_source(Source::CommandLine))
+}
+
+fn not_here(capability: Capability, root: &GuestPath, profile: &Profile) -> Failure {
     let reachable = profile.always.contains(&capability)
         || profile.on_request.contains(&capability)
         || profile.ceiling.contains_key(&capability);
@@ -89,7 +97,7 @@ fn allow(grant: Grant, profile: &Profile) -> Result<GrantRequest, Failure> {
             code: "grant-unavailable",
             field: format!("--grant {capability}"),
             message: format!("{capability} cannot be granted on the command line in this version"),
-            next_step: "grant fs.read, or do without".to_owned(),
+            next_step: "grant fs.read, fs.write, fs.create or fs.delete, or do without".to_owned(),
         }
     } else {
         Problem {
@@ -100,7 +108,7 @@ fn allow(grant: Grant, profile: &Profile) -> Result<GrantRequest, Failure> {
         }
     };
     let exit = if reachable { Exit::Usage } else { Exit::Refused };
-    Err(Failure::new(exit, problem))
+    Failure::new(exit, problem)
 }
 
 /// What was recorded during the call, for the JSON document.
@@ -214,9 +222,9 @@ mod tests {
 
     #[test]
     fn a_capability_above_the_ceiling_is_named_with_the_profile() {
-        let grant = value::grant("fs.write=/a:/b").expect("a grant");
+        let grant = value::grant("kv=/a:/b").expect("a grant");
         let failure = allow(grant, Profile::of(stockade_policy::PluginType::Node)).expect_err("refused");
         assert_eq!((failure.problem.code, failure.exit), ("above-ceiling", Exit::Refused));
-        assert_eq!(failure.problem.message, "fs.write:/b is above the ceiling of profile node");
+        assert_eq!(failure.problem.message, "kv:/b is above the ceiling of profile node");
     }
 }

@@ -12,7 +12,7 @@ use stockade_policy::{Capability, GuestPath};
 use crate::failure::Failure;
 use crate::output::is_json;
 
-const GRANT: &str = "write --grant fs.read=HOST_DIR:GUEST_DIR, as --grant fs.read=./src:/src";
+const GRANT: &str = "write --grant fs.RIGHT=HOST_DIR:GUEST_DIR, as --grant fs.read=./src:/src";
 
 /// What `--grant` opens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ pub(crate) fn size(option: &str, text: &str) -> Result<u64, Failure> {
     }
 }
 
-/// `fs.read=HOST_DIR:GUEST_DIR`. A host directory may have colons in its name.
+/// `fs.read=HOST_DIR:GUEST_DIR`, or `fs.write`, `fs.create`, `fs.delete`. A host directory may have colons in its name.
 pub(crate) fn grant(text: &str) -> Result<Grant, Failure> {
     let bad = |message: String| Failure::usage("bad-grant", "--grant", message, GRANT);
     let (name, trees) =

@@ -6,7 +6,7 @@ use stockade_audit::AuditError;
 use stockade_ipc::CompileFault;
 use stockade_ipc::bounds::CONFIG_VALUE;
 use stockade_package::{Explain, PackageError, Problem};
-use stockade_policy::{Limits, Scope, stands};
+use stockade_policy::{GuestPath, Limits, Scope, stands};
 
 use crate::boot::BootError;
 use crate::compile;
@@ -97,6 +97,12 @@ pub enum HostError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// Two directories at one place in the plugin's view.
+    #[error("two directories are granted at {root}")]
+    GrantConflict {
+        /// The place.
+        root: GuestPath,
     },
     /// A limit above the profile's maximum.
     #[error("{field} is above the maximum of the profile, {max}")]
@@ -194,6 +200,11 @@ impl Explain for HostError {
                 },
                 path.display().to_string(),
                 "grant a directory that exists and that you can read".into(),
+            ),
+            Self::GrantConflict { root } => (
+                "grant-conflict",
+                root.to_string(),
+                "grant the same directory, or another place in the plugin's view".into(),
             ),
             Self::Limit { field, max } => {
                 ("limit-above-maximum", (*field).into(), format!("ask for at most {max}"))

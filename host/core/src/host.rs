@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,18 +7,19 @@ use stockade_audit::{Log, Plugin as AuditPlugin};
 use stockade_ipc::Load;
 use stockade_ipc::bounds::{CONFIG_VALUE, NAME};
 use stockade_package::{InstanceMode, check_imports};
-use stockade_policy::{PluginType, Profile, Request, Scope, Source, Unresolved, resolve, stands};
+use stockade_policy::{GuestPath, PluginType, Profile, Request, Scope, Source, Unresolved, resolve, stands};
 
-use crate::broker::Tree;
+use crate::broker::{Growth, Tree};
 use crate::cache::Cache;
 use crate::compile::compile;
 use crate::error::{HostError, memory_limit};
 use crate::flush::Flusher;
 use crate::launch::{Launcher, Namespaces};
-use crate::load::LoadRequest;
+use crate::load::{GrantRequest, LoadRequest};
 use crate::memfd::{SealedFile, Use, hex};
 use crate::plugin::{Made, Plugin};
 use crate::programs::Programs;
+use crate::scratch::{self, Scratch};
 use crate::sentinel::Sentinel;
 use crate::support::Support;
 use crate::trail::Trail;
@@ -35,6 +36,8 @@ pub(crate) struct Inner {
     pub(crate) log: Arc<Log>,
     flusher: Flusher,
     cache: Cache,
+    /// The state folder.
+    state: PathBuf,
     /// Random, so that launches of different hosts on one log differ.
     tag: u32,
     launches: AtomicU64,
@@ -67,7 +70,7 @@ impl Host {
 
     /// [`load`](Self::load) on this thread.
     pub fn load_blocking(&self, request: LoadRequest) -> Result<Plugin, HostError> {
-        let LoadRequest { package, grants, config, memory_bytes } = request;
+        let LoadRequest { package, mut grants, config, memory_bytes, quota, scratch } = request;
         let plugin_type = package.identity.plugin_type;
         let profile = Profile::of(plugin_type);
         let component =
@@ -87,12 +90,22 @@ impl Host {
         }) {
             return Err(HostError::Config { key: key.clone() });
         }
+        let scratch = match scratch.then(|| Scratch::make(&self.0.state)).transpose() {
+            Ok(scratch) => scratch,
+            Err(source) => return Err(HostError::State { path: self.0.state.clone(), source }),
+        };
+        if let Some(scratch) = &scratch {
+            let root = || GuestPath::parse(scratch::ROOT).expect("a path of ours");
+            grants.extend([
+                GrantRequest::read_tree(scratch.path(), root()),
+                GrantRequest::write_tree(scratch.path(), root()),
+                GrantRequest::create_in_tree(scratch.path(), root()),
+                GrantRequest::delete_in_tree(scratch.path(), root()),
+            ]);
+        }
         let requests = grants
             .iter()
-            .map(|grant| Request {
-                scope: Scope::FsRead { root: grant.root.clone() },
-                approved_by: Some(grant.source.clone()),
-            })
+            .map(|grant| Request { scope: grant.scope.clone(), approved_by: Some(grant.source.clone()) })
             .chain(config.keys().map(|key| Request {
                 scope: Scope::Config { key: key.clone() },
                 approved_by: Some(Source::Embedder),
@@ -101,13 +114,7 @@ impl Host {
             .collect::<Vec<_>>();
         let resolution = resolve(profile, &requests);
         let pending = refuse_above_ceiling(plugin_type, resolution.unresolved, &trail)?;
-        let trees = grants
-            .iter()
-            .map(|grant| {
-                Tree::open(grant.root.clone(), &grant.directory)
-                    .map_err(|source| HostError::GrantDirectory { path: grant.directory.clone(), source })
-            })
-            .collect::<Result<Vec<Tree>, _>>()?;
+        let trees = trees(&grants)?;
         let memory_bytes = memory_limit(memory_bytes, &profile.limits)?;
 
         let (artifact, world) = match self.0.cache.get(component.digest()) {
@@ -137,7 +144,9 @@ impl Host {
             reuse_instance: package.instance == InstanceMode::Reused,
             memory_bytes,
         };
-        let made = Made { identity, profile, artifact, load, trees, config, tools, pending };
+        let (bytes, files) = quota.unwrap_or((profile.limits.written_bytes, profile.limits.written_files));
+        let growth = Growth::up_to(bytes, files);
+        let made = Made { identity, profile, artifact, load, trees, config, growth, scratch, tools, pending };
         Plugin::start(self, made)
     }
 
@@ -155,6 +164,30 @@ impl Host {
             tracing::error!(target: "stockade::host", %error, "the audit log did not close");
         }
     }
+}
+
+/// The granted directories, each once. Two at one place in the plugin's view would leave it open which is meant.
+fn trees(grants: &[GrantRequest]) -> Result<Vec<Tree>, HostError> {
+    let mut places: BTreeMap<&str, &Path> = BTreeMap::new();
+    let mut trees = Vec::new();
+    for GrantRequest { scope, directory, .. } in grants {
+        let (Scope::FsRead { root }
+        | Scope::FsWrite { root }
+        | Scope::FsCreate { root }
+        | Scope::FsDelete { root }) = scope
+        else {
+            continue;
+        };
+        match places.insert(root.as_str(), directory) {
+            None => trees.push(
+                Tree::open(root.clone(), directory)
+                    .map_err(|source| HostError::GrantDirectory { path: directory.clone(), source })?,
+            ),
+            Some(other) if other == directory => {}
+            Some(_) => return Err(HostError::GrantConflict { root: root.clone() }),
+        }
+    }
+    Ok(trees)
 }
 
 /// A grant above the ceiling is an error, whoever asked for it. What only lacks approval is reported,
@@ -238,6 +271,7 @@ impl HostBuilder {
             .map_err(broken_state)?;
         let audit = self.audit.unwrap_or_else(|| state.join("audit"));
         let log = Arc::new(Log::open(audit).map_err(HostError::Audit)?);
+        Scratch::remove_left(&state).map_err(broken_state)?;
         Ok(Host(Arc::new(Inner {
             launcher: Launcher::new(self.namespaces).map_err(HostError::Launch)?,
             sentinel: Arc::new(Sentinel::start().map_err(HostError::Sentinel)?),
@@ -245,6 +279,7 @@ impl HostBuilder {
             flusher: Flusher::start(Arc::clone(&log)).map_err(HostError::Sentinel)?,
             log,
             cache,
+            state: state.clone(),
             tag: getrandom::u32().map_err(|e| broken_state(std::io::Error::other(e)))?,
             launches: AtomicU64::new(0),
         })))

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use stockade_package::Package;
-use stockade_policy::{GuestPath, Source};
+use stockade_policy::{GuestPath, Scope, Source};
 
 use crate::host::Config;
 
@@ -13,12 +13,14 @@ pub struct LoadRequest {
     pub(crate) grants: Vec<GrantRequest>,
     pub(crate) config: Config,
     pub(crate) memory_bytes: Option<u64>,
+    pub(crate) quota: Option<(u64, u32)>,
+    pub(crate) scratch: bool,
 }
 
 /// An operator's yes to one resource of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantRequest {
-    pub(crate) root: GuestPath,
+    pub(crate) scope: Scope,
     pub(crate) directory: PathBuf,
     pub(crate) source: Source,
 }
@@ -26,7 +28,26 @@ pub struct GrantRequest {
 impl GrantRequest {
     /// Reading `directory` of the host and everything below it; the plugin sees it as `root`.
     pub fn read_tree(directory: impl Into<PathBuf>, root: GuestPath) -> GrantRequest {
-        GrantRequest { root, directory: directory.into(), source: Source::Embedder }
+        GrantRequest::of(Scope::FsRead { root }, directory)
+    }
+
+    /// Changing what is in `directory` of the host and everything below it: content, size, times.
+    pub fn write_tree(directory: impl Into<PathBuf>, root: GuestPath) -> GrantRequest {
+        GrantRequest::of(Scope::FsWrite { root }, directory)
+    }
+
+    /// Making files and directories in `directory` of the host and below it.
+    pub fn create_in_tree(directory: impl Into<PathBuf>, root: GuestPath) -> GrantRequest {
+        GrantRequest::of(Scope::FsCreate { root }, directory)
+    }
+
+    /// Removing what is in `directory` of the host and below it.
+    pub fn delete_in_tree(directory: impl Into<PathBuf>, root: GuestPath) -> GrantRequest {
+        GrantRequest::of(Scope::FsDelete { root }, directory)
+    }
+
+    fn of(scope: Scope, directory: impl Into<PathBuf>) -> GrantRequest {
+        GrantRequest { scope, directory: directory.into(), source: Source::Embedder }
     }
 
     /// Says where the grant comes from; records name it.
@@ -40,7 +61,14 @@ impl GrantRequest {
 impl LoadRequest {
     /// Loads a package with what its profile gives every plugin of the type.
     pub fn new(package: Package) -> LoadRequest {
-        LoadRequest { package, grants: Vec::new(), config: Config::new(), memory_bytes: None }
+        LoadRequest {
+            package,
+            grants: Vec::new(),
+            config: Config::new(),
+            memory_bytes: None,
+            quota: None,
+            scratch: false,
+        }
     }
 
     /// Grants one resource more.
@@ -52,6 +80,20 @@ impl LoadRequest {
     /// Sets a configuration value, a JSON text, which the plugin may read.
     pub fn config(mut self, key: impl Into<String>, json: impl Into<String>) -> Self {
         self.config.insert(key.into(), json.into());
+        self
+    }
+
+    /// By how many bytes the plugin may make the granted directories grow, and how many files and directories
+    /// it may make there, instead of the profile's numbers. What it removes is given back.
+    pub fn write_quota(mut self, bytes: u64, files: u32) -> Self {
+        self.quota = Some((bytes, files));
+        self
+    }
+
+    /// Gives the plugin a directory of its own, `/scratch`, to read, write, create and delete in. What is in it
+    /// goes with every worker, and the directory with the plugin.
+    pub fn scratch(mut self) -> Self {
+        self.scratch = true;
         self
     }
 

@@ -8,7 +8,7 @@ use stockade_package::{Explain, Problem, Tool};
 use stockade_policy::{Capability, Profile, Scope, stands};
 
 use crate::boot::{BootError, Booting, LoadingCalls};
-use crate::broker::{Broker, Tree};
+use crate::broker::{Broker, Growth, Tree};
 use crate::error::{HostError, deadline};
 use crate::fate::Cause;
 use crate::host::{Config, Host};
@@ -17,6 +17,7 @@ use crate::log::LogGate;
 use crate::memfd::{SealedFile, hex};
 use crate::outcome::{Outcome, Status};
 use crate::reap::{Ended, Exit, OUT_OF_MEMORY};
+use crate::scratch::Scratch;
 use crate::sentinel::Watch;
 use crate::session::{Called, Session};
 use crate::trail::Trail;
@@ -30,6 +31,8 @@ pub(crate) struct Made {
     pub(crate) load: Load,
     pub(crate) trees: Vec<Tree>,
     pub(crate) config: Config,
+    pub(crate) growth: Growth,
+    pub(crate) scratch: Option<Scratch>,
     pub(crate) tools: Vec<Tool>,
     pub(crate) pending: Vec<Scope>,
 }
@@ -47,6 +50,7 @@ struct Inner {
     load: Load,
     tools: Vec<Tool>,
     pending: Vec<Scope>,
+    scratch: Option<Scratch>,
     broker: Arc<Broker>,
     session: tokio::sync::Mutex<Option<Session>>,
     restarts: Mutex<Restarts>,
@@ -90,8 +94,8 @@ impl Restarts {
 
 impl Plugin {
     pub(crate) fn start(host: &Host, made: Made) -> Result<Plugin, HostError> {
-        let Made { identity, profile, artifact, load, trees, config, tools, pending } = made;
-        let broker = Arc::new(Broker::new(load.grants.clone(), trees, config));
+        let Made { identity, profile, artifact, load, trees, config, growth, scratch, tools, pending } = made;
+        let broker = Arc::new(Broker::new(load.grants.clone(), trees, config, growth));
         let plugin = Plugin(Arc::new(Inner {
             host: host.clone(),
             identity,
@@ -100,6 +104,7 @@ impl Plugin {
             load,
             tools,
             pending,
+            scratch,
             broker,
             session: tokio::sync::Mutex::new(None),
             restarts: Mutex::new(Restarts { deaths: 0, not_before: Instant::now() }),
@@ -238,6 +243,9 @@ impl Inner {
         let limits = &self.profile.limits;
         let data_bytes = self.load.memory_bytes + OVERHEAD_BYTES;
         self.artifact_fits(data_bytes, &trail)?;
+        if let Some(scratch) = &self.scratch {
+            scratch.empty().map_err(|source| HostError::State { path: scratch.path().to_owned(), source })?;
+        }
         let spec = Spec {
             program: &host.programs.worker,
             name: "stockade-worker",
@@ -287,6 +295,7 @@ impl Inner {
             loaded.connection,
             watch,
             Arc::clone(&self.broker),
+            self.load.reuse_instance,
             LogGate::new(limits.log_lines_per_second),
             Arc::clone(&host.sentinel),
         ))

@@ -9,7 +9,7 @@ use stockade_ipc::{Call, Fault, Outcome, ToHost};
 use stockade_policy::stands;
 use tokio::io::unix::AsyncFd;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, OpenFiles};
 use crate::connection::{Connection, Progress};
 use crate::fate::Cause;
 use crate::log::LogGate;
@@ -23,6 +23,9 @@ pub(crate) struct Session {
     connection: Connection,
     watch: Arc<Watch>,
     broker: Arc<Broker>,
+    files: OpenFiles,
+    /// Whether what an instance has open outlives a call, as the instance does.
+    keeps_files: bool,
     log: LogGate,
     sentinel: Arc<Sentinel>,
     readiness: Option<AsyncFd<OwnedFd>>,
@@ -67,10 +70,12 @@ impl Session {
         connection: Connection,
         watch: Arc<Watch>,
         broker: Arc<Broker>,
+        keeps_files: bool,
         log: LogGate,
         sentinel: Arc<Sentinel>,
     ) -> Session {
-        Session { connection, watch, broker, log, sentinel, readiness: None, calls: 0 }
+        let files = OpenFiles::default();
+        Session { connection, watch, broker, files, keeps_files, log, sentinel, readiness: None, calls: 0 }
     }
 
     pub(crate) fn watch(&self) -> &Arc<Watch> {
@@ -154,11 +159,15 @@ impl Session {
             match message {
                 ToHost::Return(returned) if returned.call == number || !stands("session.call-number") => {
                     self.log.settle(&self.watch.trail)?;
+                    if !self.keeps_files {
+                        self.files.clear();
+                    }
                     return Ok(Some(returned.outcome));
                 }
                 ToHost::Return(_) => return Err(Fault::Implausible("a return to another call").into()),
                 ToHost::Ask(ask) => {
-                    let (answer, file): (_, Option<OwnedFd>) = self.broker.answer(&ask, &self.watch.trail)?;
+                    let (answer, file): (_, Option<OwnedFd>) =
+                        self.broker.answer(&ask, &mut self.files, &self.watch.trail)?;
                     match file {
                         Some(file) => {
                             self.connection.send_with_files(&answer.into(), &[file.as_fd()])?;

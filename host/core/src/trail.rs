@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use stockade_audit::{AuditError, Decision, Layer, Log, Plugin, Record};
 use stockade_ipc::{Fault, Refused};
-use stockade_policy::{Ask, Denial, Grants, GuestPath, PathError, stands};
+use stockade_policy::{Ask, Denial, Grants, GuestPath, PathError, Rule, stands};
 
 use crate::boot::BootError;
 use crate::fate::Cause;
@@ -69,7 +69,7 @@ impl Trail {
             receipt => receipt?,
         };
         // One that was only counted has no number of its own.
-        if receipt.verbatim && record.decision != Decision::Noted {
+        if receipt.verbatim && !matches!(record.decision, Decision::Noted | Decision::Allowed) {
             let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
             if left.len() < NAMED_RECORDS {
                 left.push(receipt.seq);
@@ -150,10 +150,15 @@ impl Trail {
     }
 
     /// A path that no honest worker sends.
-    pub(crate) fn malformed_path(&self, path: &str, error: PathError) -> Result<(), Unrecorded> {
+    pub(crate) fn malformed_path(
+        &self,
+        operation: &'static str,
+        path: &str,
+        error: PathError,
+    ) -> Result<(), Unrecorded> {
         let record = self
             .record(Layer::Host, "refused", Decision::Denied)
-            .operation("fs.read")
+            .operation(operation)
             .resource(path.to_owned())
             .rule("guest-path", "built-in")
             .reason(error.to_string())
@@ -161,15 +166,58 @@ impl Trail {
         self.write(&record).map(drop)
     }
 
-    /// A granted path that cannot be reached without leaving the tree, or is no file.
-    pub(crate) fn unreachable_path(&self, path: &GuestPath, why: &'static str) -> Result<(), Unrecorded> {
+    /// A change that is about to be made.
+    pub(crate) fn allowed(&self, ask: &Ask<'_>, rule: &Rule) -> Result<(), Unrecorded> {
+        let record = self
+            .record(Layer::Host, "allowed", Decision::Allowed)
+            .operation(ask.operation())
+            .resource(ask.resource().to_owned())
+            .rule(rule.id.clone(), rule.source.to_string());
+        self.write(&record).map(drop)
+    }
+
+    /// A change that would be one too many.
+    pub(crate) fn over_quota(
+        &self,
+        operation: &'static str,
+        path: &GuestPath,
+        why: &'static str,
+    ) -> Result<(), Unrecorded> {
+        let record = self
+            .record(Layer::Limits, "quota", Decision::Denied)
+            .operation(operation)
+            .resource(path.as_str().to_owned())
+            .reason(why)
+            .next_step("allow the plugin to write more if it needs to, or remove what it wrote");
+        self.write(&record).map(drop)
+    }
+
+    /// A number of a file that no honest worker sends.
+    pub(crate) fn unknown_file(&self, number: u32) -> Result<(), Unrecorded> {
         let record = self
             .record(Layer::Host, "refused", Decision::Denied)
-            .operation("fs.read")
+            .operation("fs.write")
+            .resource(format!("file number {number}"))
+            .rule("fs.open-files", "built-in")
+            .reason("the worker has no such file open")
+            .next_step("the worker sent what it should have refused: treat the plugin as hostile");
+        self.write(&record).map(drop)
+    }
+
+    /// A granted path that cannot be reached without leaving the tree, or is no file.
+    pub(crate) fn unreachable_path(
+        &self,
+        operation: &'static str,
+        path: &GuestPath,
+        why: &'static str,
+    ) -> Result<(), Unrecorded> {
+        let record = self
+            .record(Layer::Host, "refused", Decision::Denied)
+            .operation(operation)
             .resource(path.as_str().to_owned())
             .rule("fs.beneath", "built-in")
             .reason(why)
-            .next_step("put the file itself into the granted tree if the plugin should read it");
+            .next_step("put the file itself into the granted tree if the plugin should reach it");
         self.write(&record).map(drop)
     }
 

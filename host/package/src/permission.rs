@@ -23,7 +23,9 @@ pub struct Permission {
 /// What a resource of the capability looks like.
 pub(crate) const fn expected(capability: Capability) -> &'static str {
     match capability {
-        Capability::FsRead | Capability::FsWrite => "an absolute path in the plugin's view, as \"/src\"",
+        Capability::FsRead | Capability::FsWrite | Capability::FsCreate | Capability::FsDelete => {
+            "an absolute path in the plugin's view, as \"/src\""
+        }
         Capability::Http => "a host name in lower case, as \"api.example.org\" or \"*.example.org\"",
         Capability::Config => "a key, as \"region\", or a prefix, as \"db.*\"",
         Capability::Secret | Capability::Model => "a name of letters, digits, -, _ and .",
@@ -58,6 +60,8 @@ fn scope(capability: Capability, resource: &str) -> Option<Scope> {
     Some(match capability {
         Capability::FsRead => Scope::FsRead { root: GuestPath::parse(resource).ok()? },
         Capability::FsWrite => Scope::FsWrite { root: GuestPath::parse(resource).ok()? },
+        Capability::FsCreate => Scope::FsCreate { root: GuestPath::parse(resource).ok()? },
+        Capability::FsDelete => Scope::FsDelete { root: GuestPath::parse(resource).ok()? },
         Capability::Http => Scope::Http { host: is_host(resource).then(|| resource.to_owned())? },
         Capability::Secret => Scope::Secret { name: named()? },
         Capability::Model => Scope::Model { name: named()? },

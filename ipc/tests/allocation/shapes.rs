@@ -136,6 +136,12 @@ impl<'de> Deserializer<'de> for &mut Walk<'_> {
         self.deserialize_str(visitor)
     }
 
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.length(true);
+        self.out.push(0);
+        visitor.visit_byte_buf(vec![0])
+    }
+
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         let some = self.choose(2);
         self.out.push(some as u8);
@@ -209,7 +215,7 @@ impl<'de> Deserializer<'de> for &mut Walk<'_> {
         false
     }
 
-    forward_to_deserialize_any! { i8 i16 i32 i128 u128 f32 f64 char bytes byte_buf identifier ignored_any }
+    forward_to_deserialize_any! { i8 i16 i32 i128 u128 f32 f64 char bytes identifier ignored_any }
 }
 
 struct Elements<'a, 'w> {

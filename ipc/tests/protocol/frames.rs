@@ -1,9 +1,9 @@
 use proptest::prelude::*;
-use stockade_ipc::bounds::{CONTROL, PAYLOAD, PAYLOAD_FRAME};
+use stockade_ipc::bounds::{CONTROL, PAYLOAD, PAYLOAD_FRAME, WRITE};
 use stockade_ipc::phase::Sender;
 use stockade_ipc::{
-    Ask, Call, Fault, FrameBuffer, HEADER, Hello, Kind, Log, LogLevel, Outcome, PROTOCOL, Phase, Phases,
-    Return, ToHost, ToWorker, codec,
+    Ask, Bytes, Call, Fault, FrameBuffer, HEADER, Hello, Kind, Log, LogLevel, Outcome, PROTOCOL, Phase,
+    Phases, Return, ToHost, ToWorker, codec,
 };
 
 use crate::made::{session, session_for, to_host, to_worker};
@@ -180,6 +180,9 @@ fn texts_over_their_limits_are_implausible() {
     assert!(!implausible(log(&long(4096))) && implausible(log(&long(4097))));
     assert!(implausible(Hello { filter: long(257), filter_digest: [0; 32] }.into()));
     assert!(implausible(ToHost::Ask(Ask::ConfigGet { key: long(257) })));
+    let write = |len| ToHost::Ask(Ask::FsWrite { file: 0, at: None, bytes: Bytes(vec![0; len]) });
+    assert!(!implausible(write(WRITE)));
+    assert!(implausible(write(WRITE + 1)));
     assert!(!implausible(ToHost::Ask(Ask::FsOpen { path: long(4095) })));
     assert!(implausible(ToHost::Ask(Ask::FsOpen { path: long(4096) })));
     assert!(!implausible(Return { call: 0, outcome: Outcome::Value(long(PAYLOAD)) }.into()));

@@ -5,9 +5,9 @@ use proptest::option;
 use proptest::prelude::*;
 use stockade_ipc::phase::Sender;
 use stockade_ipc::{
-    Answer, Ask, Call, Compile, CompileFault, Compiled, Confined, Entry, Export, FileKind, FsError, Hello,
-    Import, Kind, Load, Loaded, Log, LogLevel, Outcome, Param, Phase, Phases, Refused, Rejected, Return,
-    Stat, ToHost, ToWorker, ToolError, Trap, WitType, World,
+    Answer, Ask, Bytes, Call, Compile, CompileFault, Compiled, Confined, Entry, Export, FileKind, FsError,
+    Hello, Import, Kind, Load, Loaded, Log, LogLevel, Make, NewTime, Outcome, Param, Phase, Phases, Refused,
+    Rejected, Return, Stat, ToHost, ToWorker, ToolError, Trap, WitType, World,
 };
 use stockade_policy::{Grant, Grants, GuestPath, PluginType, Rule, Scope, Source};
 
@@ -102,6 +102,22 @@ fn ask() -> impl Strategy<Value = Ask> {
         text().prop_map(|path| Ask::FsStat { path }),
         (text(), any::<u64>()).prop_map(|(path, after)| Ask::FsList { path, after }),
         text().prop_map(|key| Ask::ConfigGet { key }),
+        (text(), make(), any::<bool>(), any::<bool>())
+            .prop_map(|(path, make, truncate, read)| Ask::FsOpenWritable { path, make, truncate, read }),
+        (any::<u32>(), option::of(any::<u64>()), vec(any::<u8>(), 0..300))
+            .prop_map(|(file, at, bytes)| Ask::FsWrite { file, at, bytes: Bytes(bytes) }),
+        any::<(u32, u64)>().prop_map(|(file, size)| Ask::FsSetSize { file, size }),
+        any::<u32>().prop_map(|file| Ask::FsStatOpen { file }),
+        any::<u32>().prop_map(|file| Ask::FsSync { file }),
+        any::<u32>().prop_map(|file| Ask::FsClose { file }),
+        (text(), time(), time()).prop_map(|(path, accessed, modified)| Ask::FsSetTimes {
+            path,
+            accessed,
+            modified
+        }),
+        text().prop_map(|path| Ask::FsMakeDirectory { path }),
+        (text(), any::<bool>()).prop_map(|(path, directory)| Ask::FsRemove { path, directory }),
+        (text(), text(), any::<bool>()).prop_map(|(from, to, keep)| Ask::FsName { from, to, keep }),
     ]
 }
 
@@ -168,8 +184,20 @@ fn stat() -> impl Strategy<Value = Stat> {
     )
 }
 
+fn make() -> impl Strategy<Value = Make> {
+    prop::sample::select(vec![Make::Never, Make::IfMissing, Make::Always])
+}
+
+fn time() -> impl Strategy<Value = NewTime> {
+    prop_oneof![
+        Just(NewTime::Keep),
+        Just(NewTime::Now),
+        any::<(i64, u32)>().prop_map(|(seconds, nanoseconds)| NewTime::At(seconds, nanoseconds)),
+    ]
+}
+
 fn answer() -> impl Strategy<Value = Answer> {
-    let errors = vec![FsError::NotFound, FsError::NotDirectory, FsError::NameTooLong, FsError::Io];
+    let errors = vec![FsError::NotFound, FsError::NotDirectory, FsError::Exists, FsError::Quota, FsError::Io];
     let entry = (text(), kind()).prop_map(|(name, kind)| Entry { name, kind });
     prop_oneof![
         Just(Answer::Denied),
@@ -179,6 +207,9 @@ fn answer() -> impl Strategy<Value = Answer> {
         (vec(entry, 0..6), option::of(any::<u64>()))
             .prop_map(|(entries, next)| Answer::FsEntries { entries, next }),
         option::of(text()).prop_map(Answer::Config),
+        (any::<u32>(), stat()).prop_map(|(file, stat)| Answer::FsWritable(file, stat)),
+        any::<u32>().prop_map(Answer::FsWritten),
+        Just(Answer::FsDone),
     ]
 }
 

@@ -3,7 +3,7 @@
 use crate::made::{OwnedAsk, ask, covered_by_the_book, grant, grants};
 use proptest::prelude::*;
 use stockade_policy::{
-    Ask, Capability, Decision, Grant, Grants, GuestPath, Rule, Scope, Source, Why, decide,
+    Ask, Capability, Decision, Grant, Grants, GuestPath, Rule, Scope, Source, Why, decide, decide_naming,
 };
 
 proptest! {
@@ -149,4 +149,34 @@ fn every_capability_has_its_name_once() {
     names.dedup();
     assert_eq!(names.len(), Capability::ALL.len());
     assert!("FS.READ".parse::<Capability>().is_err());
+}
+
+fn path(text: &str) -> GuestPath {
+    GuestPath::parse(text).unwrap()
+}
+
+#[test]
+fn a_new_name_is_worth_no_grant() {
+    let grants = |scopes: &[Scope]| -> Grants {
+        scopes.iter().map(|scope| Grant { scope: scope.clone(), rule: Rule::built_in("a rule") }).collect()
+    };
+    let (box_, open) = (path("/box"), path("/open"));
+    let create = Scope::FsCreate { root: open.clone() };
+    let read = |root: &GuestPath| Scope::FsRead { root: root.clone() };
+    let write = |root: &GuestPath| Scope::FsWrite { root: root.clone() };
+    let named = |scopes: &[Scope], to: &str| {
+        decide_naming(&grants(scopes), &path("/box/secret"), &path(to)).is_allowed()
+    };
+    // Into a place where no more is allowed than before.
+    assert!(named(&[create.clone()], "/open/x"));
+    assert!(named(&[create.clone(), read(&open), read(&box_)], "/open/x"));
+    assert!(named(&[create.clone(), write(&box_)], "/open/x"));
+    // Into one where it could be read or changed, and could not before.
+    assert!(!named(&[create.clone(), read(&open)], "/open/x"));
+    assert!(!named(&[create.clone(), write(&open), read(&box_)], "/open/x"));
+    // A directory, of which something deeper could be.
+    assert!(!named(&[create.clone(), read(&path("/open/x/deep"))], "/open/x"));
+    // And where nothing may be made.
+    assert!(!named(&[read(&open), read(&box_)], "/open/x"));
+    assert!(!named(&[create], "/opened/x"));
 }

@@ -8,6 +8,8 @@ use stockade_policy::{Ask, Grant, Grants, GuestPath, Rule, Scope, Source};
 pub(crate) enum OwnedAsk {
     FsRead(GuestPath),
     FsWrite(GuestPath),
+    FsCreate(GuestPath),
+    FsDelete(GuestPath),
     Http(String),
     Secret(String),
     Kv,
@@ -25,6 +27,8 @@ impl OwnedAsk {
         match self {
             Self::FsRead(path) => Ask::FsRead { path },
             Self::FsWrite(path) => Ask::FsWrite { path },
+            Self::FsCreate(path) => Ask::FsCreate { path },
+            Self::FsDelete(path) => Ask::FsDelete { path },
             Self::Http(host) => Ask::Http { host },
             Self::Secret(name) => Ask::Secret { name },
             Self::Kv => Ask::Kv,
@@ -65,6 +69,8 @@ pub(crate) fn scope() -> impl Strategy<Value = Scope> {
     prop_oneof![
         3 => guest_path().prop_map(|root| Scope::FsRead { root }),
         1 => guest_path().prop_map(|root| Scope::FsWrite { root }),
+        1 => guest_path().prop_map(|root| Scope::FsCreate { root }),
+        1 => guest_path().prop_map(|root| Scope::FsDelete { root }),
         2 => pattern().prop_map(|host| Scope::Http { host }),
         1 => name().prop_map(|name| Scope::Secret { name }),
         1 => Just(Scope::Kv),
@@ -81,6 +87,8 @@ pub(crate) fn ask() -> impl Strategy<Value = OwnedAsk> {
     prop_oneof![
         3 => guest_path().prop_map(OwnedAsk::FsRead),
         1 => guest_path().prop_map(OwnedAsk::FsWrite),
+        1 => guest_path().prop_map(OwnedAsk::FsCreate),
+        1 => guest_path().prop_map(OwnedAsk::FsDelete),
         2 => host().prop_map(OwnedAsk::Http),
         1 => name().prop_map(OwnedAsk::Secret),
         1 => Just(OwnedAsk::Kv),
@@ -115,7 +123,9 @@ pub(crate) fn components(path: &GuestPath) -> Vec<&str> {
 pub(crate) fn covered_by_the_book(scope: &Scope, ask: &OwnedAsk) -> bool {
     match (scope, ask) {
         (Scope::FsRead { root }, OwnedAsk::FsRead(path))
-        | (Scope::FsWrite { root }, OwnedAsk::FsWrite(path)) => {
+        | (Scope::FsWrite { root }, OwnedAsk::FsWrite(path))
+        | (Scope::FsCreate { root }, OwnedAsk::FsCreate(path))
+        | (Scope::FsDelete { root }, OwnedAsk::FsDelete(path)) => {
             components(path).starts_with(&components(root))
         }
         (Scope::Http { host: pattern }, OwnedAsk::Http(host)) => {

@@ -4,7 +4,10 @@
 use std::os::fd::RawFd;
 
 use serde_json::{Value, json};
-use stockade_ipc::{Answer, Ask, Call, Loaded, Log, LogLevel, Outcome, Refused, Return, ToHost, ToWorker};
+use stockade_ipc::{
+    Answer, Ask, Bytes, Call, Loaded, Log, LogLevel, Make, NewTime, Outcome, Refused, Return, ToHost,
+    ToWorker,
+};
 use stockade_policy::Rule;
 use stockade_seal::{Bare, Channel, SealError};
 
@@ -126,6 +129,25 @@ fn attempt(
             let ask = match text("kind").as_str() {
                 "open" => Ask::FsOpen { path: text("path") },
                 "stat" => Ask::FsStat { path: text("path") },
+                "write" => Ask::FsOpenWritable {
+                    path: text("path"),
+                    make: [Make::Never, Make::IfMissing, Make::Always][number("make") as usize % 3],
+                    truncate: number("truncate") != 0,
+                    read: number("read") != 0,
+                },
+                "put" => Ask::FsWrite {
+                    file: number("file") as u32,
+                    at: None,
+                    bytes: Bytes(vec![0x5a; number("len") as usize]),
+                },
+                "size" => Ask::FsSetSize { file: number("file") as u32, size: number("size") },
+                "close" => Ask::FsClose { file: number("file") as u32 },
+                "times" => {
+                    Ask::FsSetTimes { path: text("path"), accessed: NewTime::Now, modified: NewTime::Now }
+                }
+                "make" => Ask::FsMakeDirectory { path: text("path") },
+                "remove" => Ask::FsRemove { path: text("path"), directory: number("directory") != 0 },
+                "name" => Ask::FsName { from: text("from"), to: text("to"), keep: number("keep") != 0 },
                 "list" => Ask::FsList { path: text("path"), after: number("after") },
                 _ => Ask::ConfigGet { key: text("key") },
             };
@@ -134,7 +156,11 @@ fn attempt(
             for _ in 0..number("times").max(1) {
                 channel.send(&ask)?;
             }
-            match channel.receive()? {
+            let mut answer = channel.receive()?;
+            for _ in 1..number("answers") {
+                answer = channel.receive()?;
+            }
+            match answer {
                 ToWorker::Answer(Answer::Denied) => json!("denied"),
                 ToWorker::Answer(answer) => json!(format!("{answer:?}")),
                 other => json!(format!("{other:?}")),

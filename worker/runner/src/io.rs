@@ -1,5 +1,5 @@
-//! `wasi:io`: errors, polling, streams. Nothing here waits for anything but a clock: files answer at once,
-//! and lines are taken at once.
+//! `wasi:io`: errors, polling, streams. Nothing here waits for anything but a clock: files answer at once, the
+//! host writes at once, and lines are taken at once.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use stockade_policy::Ask;
 use wasmtime::component::{ComponentType, LinkerInstance, Lower, Resource};
 
 use crate::error::Stop;
-use crate::fs::OpenFile;
+use crate::fs::{ErrorCode, OpenFile, Writing};
 use crate::state::{Cx, State};
 
 /// One read: 1 MiB. Bounds what a guest's length claim allocates.
@@ -19,7 +19,11 @@ const WRITE: u64 = 64 * 1024;
 const POLLED: usize = 4096;
 
 /// `error`: why a stream failed.
-pub(crate) struct IoError(&'static str);
+pub(crate) struct IoError {
+    text: &'static str,
+    /// In the words of `wasi:filesystem`: nothing else here can fail.
+    pub(crate) code: ErrorCode,
+}
 
 /// `pollable`: something to wait for.
 pub(crate) enum Pollable {
@@ -41,6 +45,8 @@ pub(crate) enum InputStream {
 pub(crate) enum OutputStream {
     /// Lines for the operator.
     Lines(LogLevel),
+    /// A file, from a position on or at its end.
+    File(Arc<Writing>, Option<u64>),
     /// The body of something that will be refused when it is sent.
     Sink,
 }
@@ -56,6 +62,16 @@ pub(crate) enum StreamError {
 
 type Streamed<T> = wasmtime::Result<(Result<T, StreamError>,)>;
 
+impl OutputStream {
+    /// What it holds of a file that is open for writing.
+    pub(crate) fn into_writing(self) -> Option<Arc<Writing>> {
+        match self {
+            Self::File(to, _) => Some(to),
+            Self::Lines(_) | Self::Sink => None,
+        }
+    }
+}
+
 impl Pollable {
     fn is_ready(&self, now: u64) -> bool {
         match self {
@@ -69,7 +85,7 @@ pub(crate) fn error(name: &str, at: &mut LinkerInstance<'_, State>) -> wasmtime:
     match name {
         "[method]error.to-debug-string" => {
             at.func_wrap(name, |cx: Cx<'_>, (error,): (Resource<IoError>,)| {
-                Ok((cx.data().table.get(&error)?.0.to_owned(),))
+                Ok((cx.data().table.get(&error)?.text.to_owned(),))
             })?;
         }
         _ => return Ok(false),
@@ -187,16 +203,29 @@ fn read(state: &mut State, stream: &Resource<InputStream>, len: u64) -> Streamed
             Ok((Ok(bytes),))
         }
         Err(_) => {
-            let error = state.table.push(IoError("reading the file failed"))?;
+            let error = state.table.push(IoError { text: "reading the file failed", code: ErrorCode::Io })?;
             Ok((Err(StreamError::Failed(error)),))
         }
     }
 }
 
 fn write(state: &mut State, stream: &Resource<OutputStream>, bytes: &[u8]) -> Streamed<()> {
-    if let &OutputStream::Lines(level) = state.table.get(stream)? {
-        state.demand(&Ask::Log)?;
-        state.print(level, bytes);
+    match state.table.get(stream)? {
+        &OutputStream::Lines(level) => {
+            state.demand(&Ask::Log)?;
+            state.print(level, bytes);
+        }
+        OutputStream::File(to, at) => {
+            let (to, at) = (Arc::clone(to), *at);
+            if let Err(code) = state.write_file(&to, at, bytes) {
+                let error = state.table.push(IoError { text: "writing the file failed", code })?;
+                return Ok((Err(StreamError::Failed(error)),));
+            }
+            if let OutputStream::File(_, Some(at)) = state.table.get_mut(stream)? {
+                *at += bytes.len() as u64;
+            }
+        }
+        OutputStream::Sink => {}
     }
     Ok((Ok(()),))
 }

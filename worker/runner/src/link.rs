@@ -92,8 +92,18 @@ fn resource(at: &mut LinkerInstance<'_, State>, name: &str) -> wasmtime::Result<
         "error" | "io-error" => define::<io::IoError>(at, name),
         "pollable" => define::<io::Pollable>(at, name),
         "input-stream" => define::<io::InputStream>(at, name),
-        "output-stream" => define::<io::OutputStream>(at, name),
-        "descriptor" => define::<fs::Descriptor>(at, name),
+        "output-stream" => {
+            at.resource(name, ResourceType::host::<io::OutputStream>(), |mut cx: Cx<'_>, rep| {
+                let gone = cx.data_mut().table.delete(Resource::<io::OutputStream>::new_own(rep))?;
+                cx.data_mut().let_go(gone.into_writing());
+                Ok(())
+            })
+        }
+        "descriptor" => at.resource(name, ResourceType::host::<fs::Descriptor>(), |mut cx: Cx<'_>, rep| {
+            let gone = cx.data_mut().table.delete(Resource::<fs::Descriptor>::new_own(rep))?;
+            cx.data_mut().let_go(gone.into_writing());
+            Ok(())
+        }),
         "directory-entry-stream" => define::<fs::Listing>(at, name),
         "terminal-input" | "terminal-output" => define::<cli::Terminal>(at, name),
         _ => define::<refused::Inert>(at, name),

@@ -87,7 +87,11 @@ impl State {
 
     /// Has the host do something.
     pub(crate) fn ask(&mut self, ask: stockade_ipc::Ask) -> (Answer, Option<OwnedFd>) {
-        let with_files = self.files.receives() && matches!(ask, stockade_ipc::Ask::FsOpen { .. });
+        let with_files = self.files.receives()
+            && matches!(
+                ask,
+                stockade_ipc::Ask::FsOpen { .. } | stockade_ipc::Ask::FsOpenWritable { read: true, .. }
+            );
         self.tell(ask);
         match self.host.hear(with_files) {
             Ok((ToWorker::Answer(answer), mut files)) => (answer, files.pop()),

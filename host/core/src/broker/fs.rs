@@ -18,7 +18,7 @@ use stockade_policy::{GuestPath, stands};
 use super::{Broker, Reply, denied};
 use crate::trail::{Trail, Unrecorded};
 
-/// A directory tree that a plugin may read.
+/// A directory tree that a plugin may use.
 #[derive(Debug)]
 pub(crate) struct Tree {
     root: GuestPath,
@@ -41,15 +41,47 @@ impl Tree {
     }
 
     fn resolve(&self, below: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        self.make(below, flags, Mode::empty())
+    }
+
+    /// Opens or, if the flags say so, makes what is at a path below.
+    pub(super) fn make(&self, below: &str, flags: OFlags, mode: Mode) -> rustix::io::Result<OwnedFd> {
         let name = if below.is_empty() { "." } else { below };
         let inside = INSIDE.iter().filter(|rule| stands(rule.0)).map(|rule| rule.1).collect();
-        openat2(&self.directory, name, flags | OFlags::CLOEXEC, Mode::empty(), inside)
+        openat2(&self.directory, name, flags | OFlags::CLOEXEC, mode, inside)
+    }
+
+    /// What is at `below`, on the way to the whole path for an operation.
+    pub(super) fn reach(
+        &self,
+        below: &str,
+        flags: OFlags,
+        (operation, path): (&'static str, &GuestPath),
+        trail: &Trail,
+    ) -> Result<Result<OwnedFd, Reply>, Unrecorded> {
+        let failed = |error| Ok(Err((Answer::FsFailed(error), None)));
+        match self.resolve(below, flags) {
+            Ok(fd) => Ok(Ok(fd)),
+            Err(Errno::NOENT) => failed(FsError::NotFound),
+            Err(Errno::NOTDIR) => failed(FsError::NotDirectory),
+            Err(Errno::NAMETOOLONG) => failed(FsError::NameTooLong),
+            Err(error @ (Errno::LOOP | Errno::XDEV | Errno::ACCESS | Errno::PERM)) => {
+                let why = match error {
+                    Errno::LOOP => "a symbolic link is on the way",
+                    Errno::XDEV => "the way leaves the tree or its file system",
+                    _ => "the host itself may not open it",
+                };
+                trail.unreachable_path(operation, path, why)?;
+                Ok(Err((Answer::Denied, None)))
+            }
+            Err(_) => failed(FsError::Io),
+        }
     }
 }
 
 impl Broker {
     /// The tree whose root is nearest above the path, and the rest of the path.
-    fn tree<'p>(&self, path: &'p GuestPath) -> Option<(&Tree, &'p str)> {
+    pub(super) fn tree<'p>(&self, path: &'p GuestPath) -> Option<(&Tree, &'p str)> {
         self.trees
             .iter()
             .filter_map(|tree| Some((tree, path.below(&tree.root)?)))
@@ -66,23 +98,7 @@ impl Broker {
         let Some((tree, below)) = self.tree(path) else {
             return Ok(Err((Answer::FsFailed(FsError::NotFound), None)));
         };
-        let failed = |error| Ok(Err((Answer::FsFailed(error), None)));
-        match tree.resolve(below, flags) {
-            Ok(fd) => Ok(Ok(fd)),
-            Err(Errno::NOENT) => failed(FsError::NotFound),
-            Err(Errno::NOTDIR) => failed(FsError::NotDirectory),
-            Err(Errno::NAMETOOLONG) => failed(FsError::NameTooLong),
-            Err(error @ (Errno::LOOP | Errno::XDEV | Errno::ACCESS | Errno::PERM)) => {
-                let why = match error {
-                    Errno::LOOP => "a symbolic link is on the way",
-                    Errno::XDEV => "the way leaves the tree or its file system",
-                    _ => "the host itself may not open it",
-                };
-                trail.unreachable_path(path, why)?;
-                Ok(Err((Answer::Denied, None)))
-            }
-            Err(_) => failed(FsError::Io),
-        }
+        tree.reach(below, flags, ("fs.read", path), trail)
     }
 
     pub(super) fn open(&self, path: &GuestPath, trail: &Trail) -> Result<Reply, Unrecorded> {
@@ -100,7 +116,7 @@ impl Broker {
             FileKind::Other if !stands("fs.files-only") => self.reopen(&found, stat, path, trail),
             FileKind::File => self.reopen(&found, stat, path, trail),
             FileKind::Symlink | FileKind::Other => {
-                trail.unreachable_path(path, "it is neither a file nor a directory")?;
+                trail.unreachable_path("fs.read", path, "it is neither a file nor a directory")?;
                 denied()
             }
         }
@@ -120,7 +136,7 @@ impl Broker {
         match open(this, flags, Mode::empty()) {
             Ok(file) => Ok((Answer::FsOpened(stat), Some(file))),
             Err(Errno::ACCESS | Errno::PERM) => {
-                trail.unreachable_path(path, "the host itself may not read it")?;
+                trail.unreachable_path("fs.read", path, "the host itself may not read it")?;
                 denied()
             }
             Err(_) => Ok((Answer::FsFailed(FsError::Io), None)),
@@ -148,7 +164,7 @@ impl Broker {
         })
     }
 
-    fn describe(&self, file: &impl AsFd) -> rustix::io::Result<Stat> {
+    pub(super) fn describe(&self, file: &impl AsFd) -> rustix::io::Result<Stat> {
         let found = statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?;
         let time = |t: rustix::fs::StatxTimestamp| (t.tv_sec, t.tv_nsec);
         let device = (found.stx_dev_major, found.stx_dev_minor);
@@ -209,6 +225,7 @@ mod tests {
     use stockade_audit::{Log, Plugin};
     use stockade_policy::Grants;
 
+    use super::super::Growth;
     use super::*;
 
     fn below(directory: &Path, name: &str) -> rustix::io::Result<OwnedFd> {
@@ -248,7 +265,8 @@ mod tests {
         let tree = tempfile::tempdir().unwrap();
         std::fs::write(tree.path().join("file"), "x").unwrap();
         let trees = vec![Tree::open(GuestPath::root(), tree.path()).unwrap()];
-        let broker = Broker::new(Grants::none(), trees, std::collections::BTreeMap::new());
+        let broker =
+            Broker::new(Grants::none(), trees, std::collections::BTreeMap::new(), Growth::up_to(0, 0));
         let log = Arc::new(Log::open(tree.path().join("audit")).unwrap());
         let trail = Trail::new(log, Plugin::new("p", "0", "0", "node").shared(), "1".into());
         let path = GuestPath::parse("/file").unwrap();

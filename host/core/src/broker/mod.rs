@@ -2,6 +2,7 @@
 //! by the same [`decide`] as the worker and over the host's own copy of the grants, and leaves a record
 //! of each refusal before it answers.
 
+mod change;
 mod config;
 mod fs;
 
@@ -12,6 +13,8 @@ use stockade_ipc::{Answer, Ask};
 use stockade_policy::{Decision, Grants, GuestPath, decide, stands};
 
 use crate::trail::{Trail, Unrecorded};
+use change::Change;
+pub(crate) use change::{Growth, OpenFiles};
 pub(crate) use fs::Tree;
 
 /// Does for one worker what only the host can.
@@ -20,6 +23,7 @@ pub(crate) struct Broker {
     grants: Grants,
     trees: Vec<Tree>,
     config: BTreeMap<String, String>,
+    growth: Growth,
     identity: std::hash::RandomState,
 }
 
@@ -27,16 +31,48 @@ pub(crate) struct Broker {
 type Reply = (Answer, Option<OwnedFd>);
 
 impl Broker {
-    pub(crate) fn new(grants: Grants, trees: Vec<Tree>, config: BTreeMap<String, String>) -> Broker {
-        Broker { grants, trees, config, identity: std::hash::RandomState::new() }
+    pub(crate) fn new(
+        grants: Grants,
+        trees: Vec<Tree>,
+        config: BTreeMap<String, String>,
+        growth: Growth,
+    ) -> Broker {
+        Broker { grants, trees, config, growth, identity: std::hash::RandomState::new() }
     }
 
     /// Decides, then does.
-    pub(crate) fn answer(&self, ask: &Ask, trail: &Trail) -> Result<Reply, Unrecorded> {
+    pub(crate) fn answer(
+        &self,
+        ask: &Ask,
+        files: &mut OpenFiles,
+        trail: &Trail,
+    ) -> Result<Reply, Unrecorded> {
         match ask {
-            Ask::FsOpen { path } => self.at(path, trail, |path| self.open(path, trail)),
-            Ask::FsStat { path } => self.at(path, trail, |path| self.stat(path, trail)),
-            Ask::FsList { path, after } => self.at(path, trail, |path| self.list(path, *after, trail)),
+            Ask::FsOpen { path } => self.reading(path, trail, |path| self.open(path, trail)),
+            Ask::FsStat { path } => self.reading(path, trail, |path| self.stat(path, trail)),
+            Ask::FsList { path, after } => self.reading(path, trail, |path| self.list(path, *after, trail)),
+            Ask::FsOpenWritable { path, make, truncate, read } => self.at("fs.write", path, trail, |path| {
+                self.open_writable(path, (*make, *truncate, *read), files, trail)
+            }),
+            Ask::FsWrite { file, at, bytes } => {
+                self.change(*file, Change::Write { at: *at, bytes: &bytes.0 }, files, trail)
+            }
+            Ask::FsSetSize { file, size } => self.change(*file, Change::SetSize(*size), files, trail),
+            Ask::FsStatOpen { file } => self.change(*file, Change::Stat, files, trail),
+            Ask::FsSync { file } => self.change(*file, Change::Sync, files, trail),
+            Ask::FsClose { file } => self.change(*file, Change::Close, files, trail),
+            Ask::FsSetTimes { path, accessed, modified } => {
+                self.at("fs.write", path, trail, |path| self.set_times(path, [*accessed, *modified], trail))
+            }
+            Ask::FsMakeDirectory { path } => {
+                self.at("fs.create", path, trail, |path| self.make_directory(path, trail))
+            }
+            Ask::FsRemove { path, directory } => {
+                self.at("fs.delete", path, trail, |path| self.remove(path, *directory, trail))
+            }
+            Ask::FsName { from, to, keep } => self.at("fs.delete", from, trail, |from| {
+                self.at("fs.create", to, trail, |to| self.name(from, to, *keep, trail))
+            }),
             Ask::ConfigGet { key } => {
                 let ask = stockade_policy::Ask::Config { key };
                 self.allowed(&ask, trail)?.map_or(denied(), |()| Ok(self.config(key)))
@@ -44,25 +80,37 @@ impl Broker {
         }
     }
 
-    /// Parses and decides a path that a worker named.
+    /// Parses a path that a worker named.
     fn at(
+        &self,
+        operation: &'static str,
+        path: &str,
+        trail: &Trail,
+        act: impl FnOnce(&GuestPath) -> Result<Reply, Unrecorded>,
+    ) -> Result<Reply, Unrecorded> {
+        match GuestPath::parse(path) {
+            Ok(path) => act(&path),
+            // The worker sends only whole, normalised paths; this one went past it.
+            Err(error) => {
+                trail.malformed_path(operation, path, error)?;
+                denied()
+            }
+        }
+    }
+
+    /// Parses and decides a path that is to be read.
+    fn reading(
         &self,
         path: &str,
         trail: &Trail,
         act: impl FnOnce(&GuestPath) -> Result<Reply, Unrecorded>,
     ) -> Result<Reply, Unrecorded> {
-        let path = match GuestPath::parse(path) {
-            Ok(path) => path,
-            // The worker sends only whole, normalised paths; this one went past it.
-            Err(error) => {
-                trail.malformed_path(path, error)?;
-                return denied();
+        self.at("fs.read", path, trail, |path| {
+            match self.allowed(&stockade_policy::Ask::FsRead { path }, trail)? {
+                Some(()) => act(path),
+                None => denied(),
             }
-        };
-        match self.allowed(&stockade_policy::Ask::FsRead { path: &path }, trail)? {
-            Some(()) => act(&path),
-            None => denied(),
-        }
+        })
     }
 
     fn allowed(&self, ask: &stockade_policy::Ask<'_>, trail: &Trail) -> Result<Option<()>, Unrecorded> {
@@ -96,10 +144,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = Arc::new(Log::open(folder.path().join("audit")).unwrap());
         let trail = Trail::new(Arc::clone(&log), Plugin::new("p", "0", "0", "node").shared(), "1".into());
-        let broker = Broker::new(Grants::none(), Vec::new(), BTreeMap::new());
+        let broker = Broker::new(Grants::none(), Vec::new(), BTreeMap::new(), Growth::up_to(0, 0));
+        let files = &mut OpenFiles::default();
         let ask = Ask::FsOpen { path: "/etc/passwd".to_owned() };
-        assert!(matches!(broker.answer(&ask, &trail), Ok((Answer::Denied, None))));
+        assert!(matches!(broker.answer(&ask, files, &trail), Ok((Answer::Denied, None))));
         log.close().unwrap();
-        assert!(broker.answer(&ask, &trail).is_err());
+        assert!(broker.answer(&ask, files, &trail).is_err());
     }
 }

@@ -18,7 +18,12 @@ pub(super) type Handle = Resource<Descriptor>;
 
 impl State {
     /// The whole path of `name` below a directory.
-    fn resolve(&mut self, directory: &Handle, name: &str) -> Told<GuestPath> {
+    pub(super) fn resolve(
+        &mut self,
+        directory: &Handle,
+        name: &str,
+        operation: &'static str,
+    ) -> Told<GuestPath> {
         let Descriptor::Directory(base) = self.table.get(directory)? else {
             return Ok(Err(ErrorCode::NotDirectory));
         };
@@ -27,7 +32,7 @@ impl State {
             Err(error) => {
                 if error == PathError::Escapes {
                     let resource = format!("{base}: {name}");
-                    self.refused("fs.read", &resource, Rule::built_in("guest-path"), &error.to_string());
+                    self.refused(operation, &resource, Rule::built_in("guest-path"), &error.to_string());
                 }
                 Ok(Err(error.into()))
             }
@@ -35,7 +40,7 @@ impl State {
     }
 
     fn readable(&mut self, directory: &Handle, name: &str) -> Told<GuestPath> {
-        let path = match self.resolve(directory, name)? {
+        let path = match self.resolve(directory, name, "fs.read")? {
             Ok(path) => path,
             Err(error) => return Ok(Err(error)),
         };
@@ -54,6 +59,10 @@ impl State {
 
     pub(super) fn stat(&mut self, descriptor: &Handle) -> Told<Stat> {
         Ok(match self.table.get(descriptor)? {
+            Descriptor::File { writing: Some(writing), .. } => {
+                let writing = Arc::clone(writing);
+                self.stat_open(&writing)
+            }
             Descriptor::File { stat, .. } => Ok(**stat),
             Descriptor::Directory(path) => {
                 let path = path.clone();
@@ -104,10 +113,7 @@ impl State {
         if open & changes != OpenFlags::default()
             || flags & DescriptorFlags::WRITE != DescriptorFlags::default()
         {
-            return Ok(match self.resolve(directory, name)? {
-                Ok(path) => Err(self.no_write(&path)),
-                Err(error) => Err(error),
-            });
+            return self.open_writable(directory, name, open, flags);
         }
         let path = match self.readable(directory, name)? {
             Ok(path) => path,
@@ -134,19 +140,12 @@ impl State {
         match self.ask(stockade_ipc::Ask::FsOpen { path: path.as_str().to_owned() }) {
             (Answer::FsOpened(Stat { kind: FileKind::Directory, .. }), _) => Ok(Descriptor::Directory(path)),
             (Answer::FsOpened(stat), Some(fd)) => {
-                let file = Arc::new(OpenFile { fd, _counted: self.files.token.clone() });
-                Ok(Descriptor::File { file, path, stat: Box::new(stat) })
+                let file = Some(Arc::new(OpenFile::new(fd, &self.files)));
+                Ok(Descriptor::File { file, writing: None, path, stat: Box::new(stat) })
             }
             (Answer::FsFailed(error), _) => Err(error.into()),
             _ => Err(ErrorCode::Access),
         }
-    }
-
-    /// Refuses a change; no grant of this version allows one.
-    pub(super) fn no_write(&mut self, path: &GuestPath) -> ErrorCode {
-        // Should the policy ever allow it, nothing here can do it.
-        let _ = self.decide(&Ask::FsWrite { path });
-        ErrorCode::ReadOnly
     }
 
     pub(super) fn list(&mut self, directory: &Handle) -> Told<Resource<Listing>> {

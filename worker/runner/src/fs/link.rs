@@ -1,14 +1,15 @@
 //! Which function of `wasi:filesystem` is which.
 
-use stockade_policy::{GuestPath, Rule};
-use wasmtime::component::{LinkerInstance, Resource, Val};
+use stockade_policy::GuestPath;
+use wasmtime::component::{LinkerInstance, Resource};
 
 use super::directory::Handle;
 use super::wit::{
-    Advice, DescriptorFlags, DescriptorStat, DescriptorType, ErrorCode, MetadataHash, OpenFlags, PathFlags,
+    Advice, DescriptorFlags, DescriptorStat, DescriptorType, ErrorCode, MetadataHash, NewTimestamp,
+    OpenFlags, PathFlags,
 };
 use super::{Descriptor, Listing};
-use crate::io::{InputStream, IoError, READ};
+use crate::io::{InputStream, IoError, OutputStream, READ};
 use crate::state::{Cx, State};
 
 pub(crate) fn preopens(name: &str, at: &mut LinkerInstance<'_, State>) -> wasmtime::Result<bool> {
@@ -17,7 +18,7 @@ pub(crate) fn preopens(name: &str, at: &mut LinkerInstance<'_, State>) -> wasmti
     }
     at.func_wrap(name, |mut cx: Cx<'_>, ()| {
         let state = cx.data_mut();
-        let mut roots: Vec<GuestPath> = state.grants.read_roots().cloned().collect();
+        let mut roots: Vec<GuestPath> = state.grants.roots().into_iter().cloned().collect();
         // A libc answers for paths below no preopen by itself. Through `/` every attempt gets here, is
         // decided like any other, and leaves its record.
         if !roots.iter().any(GuestPath::is_root) {
@@ -38,7 +39,8 @@ pub(crate) fn types(name: &str, at: &mut LinkerInstance<'_, State>) -> wasmtime:
             at.func_wrap(name, |mut cx: Cx<'_>, (it, from): (Handle, u64)| {
                 let table = &mut cx.data_mut().table;
                 let stream = match table.get(&it)? {
-                    Descriptor::File { file, .. } => InputStream::File(file.clone(), from),
+                    Descriptor::File { file: Some(file), .. } => InputStream::File(file.clone(), from),
+                    Descriptor::File { .. } => return Ok((Err(ErrorCode::BadDescriptor),)),
                     Descriptor::Directory(_) => return Ok((Err(ErrorCode::IsDirectory),)),
                 };
                 Ok((Ok(table.push(stream)?),))
@@ -48,7 +50,8 @@ pub(crate) fn types(name: &str, at: &mut LinkerInstance<'_, State>) -> wasmtime:
             at.func_wrap(name, |cx: Cx<'_>, (it, len, from): (Handle, u64, u64)| {
                 Ok((match cx.data().table.get(&it)? {
                     Descriptor::Directory(_) => Err(ErrorCode::IsDirectory),
-                    Descriptor::File { file, .. } => match file.read_at(len.min(READ), from) {
+                    Descriptor::File { file: None, .. } => Err(ErrorCode::BadDescriptor),
+                    Descriptor::File { file: Some(file), .. } => match file.read_at(len.min(READ), from) {
                         Ok(bytes) => {
                             let end = bytes.is_empty() && len > 0;
                             Ok((bytes, end))
@@ -61,13 +64,20 @@ pub(crate) fn types(name: &str, at: &mut LinkerInstance<'_, State>) -> wasmtime:
         "[method]descriptor.advise" => {
             at.func_wrap(name, |_: Cx<'_>, _: (Handle, u64, u64, Advice)| Ok((Ok::<(), ErrorCode>(()),)))?;
         }
-        // There is nothing to bring to the disk.
         "[method]descriptor.sync" | "[method]descriptor.sync-data" => {
-            at.func_wrap(name, |_: Cx<'_>, _: (Handle,)| Ok((Ok::<(), ErrorCode>(()),)))?;
+            at.func_wrap(name, |mut cx: Cx<'_>, (it,): (Handle,)| Ok((cx.data_mut().sync(&it)?,)))?;
         }
-        "[method]descriptor.get-flags" => {
-            at.func_wrap(name, |_: Cx<'_>, _: (Handle,)| Ok((Ok::<_, ErrorCode>(DescriptorFlags::READ),)))?
-        }
+        "[method]descriptor.get-flags" => at.func_wrap(name, |cx: Cx<'_>, (it,): (Handle,)| {
+            Ok((Ok::<_, ErrorCode>(match cx.data().table.get(&it)? {
+                Descriptor::Directory(_) => cx.data().directory_flags(),
+                Descriptor::File { file, writing, .. } => {
+                    let read = file.as_ref().map_or(DescriptorFlags::default(), |_| DescriptorFlags::READ);
+                    let write =
+                        writing.as_ref().map_or(DescriptorFlags::default(), |_| DescriptorFlags::WRITE);
+                    read | write
+                }
+            }),))
+        })?,
         "[method]descriptor.get-type" => at.func_wrap(name, |cx: Cx<'_>, (it,): (Handle,)| {
             Ok((Ok::<_, ErrorCode>(match cx.data().table.get(&it)? {
                 Descriptor::Directory(_) => DescriptorType::Directory,
@@ -116,74 +126,89 @@ pub(crate) fn types(name: &str, at: &mut LinkerInstance<'_, State>) -> wasmtime:
                 Ok((cx.data_mut().next_entry(&listing)?,))
             })?;
         }
-        "filesystem-error-code" => at.func_wrap(name, |_: Cx<'_>, _: (Resource<IoError>,)| {
-            // Streams here are files, and reading is all that can fail.
-            Ok((Some(ErrorCode::Io),))
+        "filesystem-error-code" => at.func_wrap(name, |cx: Cx<'_>, (error,): (Resource<IoError>,)| {
+            Ok((Some(cx.data().table.get(&error)?.code),))
         })?,
-        // What a link would point to is not what would change.
-        "[method]descriptor.symlink-at" => at.func_new(name, |mut cx, _, params, results| {
-            results[0] = refuse_change(&mut cx, &[params[0].clone(), params[2].clone()])?;
-            Ok(())
-        })?,
-        changing if CHANGING.contains(&changing) => at.func_new(name, |mut cx, _, params, results| {
-            results[0] = refuse_change(&mut cx, params)?;
-            Ok(())
-        })?,
+        "[method]descriptor.write-via-stream" => {
+            at.func_wrap(name, |mut cx: Cx<'_>, (it, from): (Handle, u64)| {
+                output(cx.data_mut(), &it, Some(from))
+            })?;
+        }
+        "[method]descriptor.append-via-stream" => {
+            at.func_wrap(name, |mut cx: Cx<'_>, (it,): (Handle,)| output(cx.data_mut(), &it, None))?;
+        }
+        "[method]descriptor.write" => {
+            at.func_wrap(name, |mut cx: Cx<'_>, (it, bytes, from): (Handle, Vec<u8>, u64)| {
+                let state = cx.data_mut();
+                let to = state.writing(&it)?;
+                let written = to.and_then(|to| state.write_file(&to, Some(from), &bytes));
+                Ok((written.map(|()| bytes.len() as u64),))
+            })?;
+        }
+        "[method]descriptor.set-size" => {
+            at.func_wrap(name, |mut cx: Cx<'_>, (it, size): (Handle, u64)| {
+                Ok((cx.data_mut().set_size(&it, size)?,))
+            })?;
+        }
+        "[method]descriptor.set-times" => {
+            type Args = (Handle, NewTimestamp, NewTimestamp);
+            at.func_wrap(name, |mut cx: Cx<'_>, (it, accessed, modified): Args| {
+                Ok((cx.data_mut().set_times(&it, [accessed, modified])?,))
+            })?;
+        }
+        "[method]descriptor.set-times-at" => {
+            type Args = (Handle, PathFlags, String, NewTimestamp, NewTimestamp);
+            at.func_wrap(name, |mut cx: Cx<'_>, (it, _, path, accessed, modified): Args| {
+                Ok((cx.data_mut().set_times_at(&it, &path, [accessed, modified])?,))
+            })?;
+        }
+        "[method]descriptor.create-directory-at" => {
+            at.func_wrap(name, |mut cx: Cx<'_>, (it, path): (Handle, String)| {
+                Ok((cx.data_mut().make_directory(&it, &path)?,))
+            })?;
+        }
+        "[method]descriptor.remove-directory-at" => {
+            at.func_wrap(name, |mut cx: Cx<'_>, (it, path): (Handle, String)| {
+                Ok((cx.data_mut().remove(&it, &path, true)?,))
+            })?;
+        }
+        "[method]descriptor.unlink-file-at" => {
+            at.func_wrap(name, |mut cx: Cx<'_>, (it, path): (Handle, String)| {
+                Ok((cx.data_mut().remove(&it, &path, false)?,))
+            })?;
+        }
+        "[method]descriptor.rename-at" => {
+            type Args = (Handle, String, Handle, String);
+            at.func_wrap(name, |mut cx: Cx<'_>, (it, from, new, to): Args| {
+                Ok((cx.data_mut().name((&it, &from), (&new, &to), false)?,))
+            })?;
+        }
+        "[method]descriptor.link-at" => {
+            type Args = (Handle, PathFlags, String, Handle, String);
+            at.func_wrap(name, |mut cx: Cx<'_>, (it, _, from, new, to): Args| {
+                Ok((cx.data_mut().name((&it, &from), (&new, &to), true)?,))
+            })?;
+        }
+        "[method]descriptor.symlink-at" => {
+            at.func_wrap(name, |mut cx: Cx<'_>, (it, _, path): (Handle, String, String)| {
+                Ok((cx.data_mut().no_symlink(&it, &path)?,))
+            })?;
+        }
         _ => return Ok(false),
     }
     Ok(true)
 }
 
-/// Everything that would change something. All of them return `result<.., error-code>`.
-const CHANGING: [&str; 11] = [
-    "[method]descriptor.write-via-stream",
-    "[method]descriptor.append-via-stream",
-    "[method]descriptor.write",
-    "[method]descriptor.set-size",
-    "[method]descriptor.set-times",
-    "[method]descriptor.set-times-at",
-    "[method]descriptor.create-directory-at",
-    "[method]descriptor.remove-directory-at",
-    "[method]descriptor.unlink-file-at",
-    "[method]descriptor.rename-at",
-    "[method]descriptor.link-at",
-];
-
-fn refuse_change(cx: &mut Cx<'_>, params: &[Val]) -> wasmtime::Result<Val> {
-    let mut path = None;
-    let mut name = None;
-    for param in params {
-        match param {
-            Val::Resource(handle) => {
-                let handle = handle.try_into_resource::<Descriptor>(&mut *cx)?;
-                let found = cx.data().table.get(&handle)?.path().clone();
-                path.get_or_insert(found);
-            }
-            Val::String(text) => {
-                name.get_or_insert(text);
-            }
-            _ => {}
-        }
-    }
-    let mut path = path.unwrap_or_else(GuestPath::root);
-    if let Some(name) = name {
-        match path.resolve(name) {
-            Ok(whole) => path = whole,
-            Err(error) => {
-                let resource = format!("{path}: {name}");
-                let rule = Rule::built_in("guest-path");
-                cx.data_mut().refused("fs.write", &resource, rule, &error.to_string());
-                return Ok(read_only());
-            }
-        }
-    }
-    // The guest learns the same whatever the reason.
-    let _: ErrorCode = cx.data_mut().no_write(&path);
-    Ok(read_only())
-}
-
-fn read_only() -> Val {
-    Val::Result(Err(Some(Box::new(Val::Enum("read-only".to_owned())))))
+/// A stream of what is written to a file.
+fn output(
+    state: &mut State,
+    it: &Handle,
+    from: Option<u64>,
+) -> wasmtime::Result<(Result<Resource<OutputStream>, ErrorCode>,)> {
+    Ok((match state.writing(it)? {
+        Ok(to) => Ok(state.table.push(OutputStream::File(to, from))?),
+        Err(error) => Err(error),
+    },))
 }
 
 fn hash((lower, upper): (u64, u64)) -> MetadataHash {

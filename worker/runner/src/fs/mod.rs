@@ -1,6 +1,8 @@
-//! `wasi:filesystem`, for reading. A directory is a name in the worker and nothing else; every name goes to
-//! the host, which opens it and hands over a descriptor. Files are read here, at native speed.
+//! `wasi:filesystem`. A directory is a name in the worker and nothing else; every name goes to the host, which
+//! opens it. Files are read here, at native speed, by descriptors that can do nothing else; what is written goes
+//! to the host, which counts it.
 
+mod change;
 mod directory;
 mod link;
 mod wit;
@@ -13,6 +15,7 @@ use stockade_ipc::{Entry, Stat};
 use stockade_policy::GuestPath;
 
 pub(crate) use link::{preopens, types};
+pub(crate) use wit::ErrorCode;
 
 /// How many files can be open at once.
 #[derive(Clone)]
@@ -55,6 +58,10 @@ pub(crate) struct OpenFile {
 }
 
 impl OpenFile {
+    fn new(fd: OwnedFd, of: &Quota) -> OpenFile {
+        OpenFile { fd, _counted: of.token.clone() }
+    }
+
     /// Up to `len` bytes from `position` on; none at the end.
     pub(crate) fn read_at(&self, len: u64, position: u64) -> Result<Vec<u8>, Errno> {
         // Longer files do not exist; pread(2) takes no offset that is negative as an `off_t`.
@@ -75,16 +82,29 @@ impl OpenFile {
     }
 }
 
+/// A file that the host holds open for writing.
+pub(crate) struct Writing {
+    file: u32,
+}
+
 /// `descriptor`
 pub(crate) enum Descriptor {
     /// A directory, by its whole guest path.
     Directory(GuestPath),
-    /// A file, and what the host told of it when it was opened.
-    File { file: Arc<OpenFile>, path: GuestPath, stat: Box<Stat> },
+    /// A file, to read, to write or both, and what the host told of it when it was opened.
+    File { file: Option<Arc<OpenFile>>, writing: Option<Arc<Writing>>, path: GuestPath, stat: Box<Stat> },
 }
 
 impl Descriptor {
-    pub(crate) fn path(&self) -> &GuestPath {
+    /// What it holds of a file that is open for writing.
+    pub(crate) fn into_writing(self) -> Option<Arc<Writing>> {
+        match self {
+            Self::Directory(_) => None,
+            Self::File { writing, .. } => writing,
+        }
+    }
+
+    fn path(&self) -> &GuestPath {
         match self {
             Self::Directory(path) | Self::File { path, .. } => path,
         }

@@ -1,6 +1,6 @@
-//! The value types of `wasi:filesystem/types`, as far as reading needs them.
+//! The value types of `wasi:filesystem/types`, as far as they are needed.
 
-use stockade_ipc::{FileKind, FsError, Stat};
+use stockade_ipc::{FileKind, FsError, NewTime, Stat};
 use stockade_policy::PathError;
 use wasmtime::component::{ComponentType, Lift, Lower};
 
@@ -10,7 +10,7 @@ use crate::clock::Datetime;
 #[component(enum)]
 #[repr(u8)]
 #[expect(dead_code, reason = "the enum has to name every case in order, most of which never happen here")]
-pub(super) enum ErrorCode {
+pub(crate) enum ErrorCode {
     #[component(name = "access")]
     Access,
     #[component(name = "would-block")]
@@ -93,6 +93,15 @@ impl From<FsError> for ErrorCode {
             FsError::NotFound => Self::NoEntry,
             FsError::NotDirectory => Self::NotDirectory,
             FsError::NameTooLong => Self::NameTooLong,
+            FsError::Exists => Self::Exist,
+            FsError::NotEmpty => Self::NotEmpty,
+            FsError::IsDirectory => Self::IsDirectory,
+            FsError::CrossDevice => Self::CrossDevice,
+            FsError::Invalid => Self::Invalid,
+            FsError::NoSpace => Self::InsufficientSpace,
+            FsError::ReadOnly => Self::ReadOnly,
+            FsError::Busy => Self::Busy,
+            FsError::Quota => Self::Quota,
             FsError::Io => Self::Io,
         }
     }
@@ -245,4 +254,27 @@ pub(super) enum Advice {
     DontNeed,
     #[component(name = "no-reuse")]
     NoReuse,
+}
+
+#[derive(Clone, Copy, ComponentType, Lift)]
+#[component(variant)]
+pub(super) enum NewTimestamp {
+    #[component(name = "no-change")]
+    NoChange,
+    #[component(name = "now")]
+    Now,
+    #[component(name = "timestamp")]
+    Timestamp(Datetime),
+}
+
+impl From<NewTimestamp> for NewTime {
+    fn from(time: NewTimestamp) -> Self {
+        match time {
+            NewTimestamp::NoChange => Self::Keep,
+            NewTimestamp::Now => Self::Now,
+            NewTimestamp::Timestamp(Datetime { seconds, nanoseconds }) => {
+                Self::At(i64::try_from(seconds).unwrap_or(i64::MAX), nanoseconds)
+            }
+        }
+    }
 }

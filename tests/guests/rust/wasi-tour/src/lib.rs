@@ -38,7 +38,19 @@ wit_bindgen::generate!({
             export read-tail: func(path: string, length: u32) -> result<list<u8>, string>;
             export read-link: func(path: string) -> result<string, string>;
             export write-file: func(path: string, text: string) -> result<_, string>;
+            /// Fails where something is there.
+            export make-file: func(path: string) -> result<_, string>;
+            export append-file: func(path: string, text: string) -> result<_, string>;
+            /// Reads and writes through one descriptor: the text at `offset`, then the whole file.
+            export patch-file: func(path: string, offset: u64, text: string) -> result<string, string>;
+            export set-length: func(path: string, length: u64) -> result<u64, string>;
+            /// Seconds since 1970; returns what is told of it afterwards.
+            export set-modified: func(path: string, seconds: u64) -> result<u64, string>;
+            /// `blocks` times 64 KiB.
+            export fill-file: func(path: string, blocks: u32) -> result<_, string>;
             export make-dir: func(path: string) -> result<_, string>;
+            export remove-dir: func(path: string) -> result<_, string>;
+            export link-file: func(old: string, new: string) -> result<_, string>;
             export remove-file: func(path: string) -> result<_, string>;
             export move-file: func(old: string, new: string) -> result<_, string>;
             /// Ends the program with this status.
@@ -133,6 +145,53 @@ impl Guest for Component {
 
     fn write_file(path: String, text: String) -> Result<(), String> {
         told(File::create(path).and_then(|mut file| file.write_all(text.as_bytes())))
+    }
+
+    fn make_file(path: String) -> Result<(), String> {
+        told(File::options().write(true).create_new(true).open(path).map(drop))
+    }
+
+    fn append_file(path: String, text: String) -> Result<(), String> {
+        let file = File::options().append(true).open(path);
+        told(file.and_then(|mut file| file.write_all(text.as_bytes())))
+    }
+
+    fn patch_file(path: String, offset: u64, text: String) -> Result<String, String> {
+        let mut file = told(File::options().read(true).write(true).open(path))?;
+        told(file.seek(SeekFrom::Start(offset)))?;
+        told(file.write_all(text.as_bytes()))?;
+        told(file.sync_all())?;
+        told(file.rewind())?;
+        let mut whole = String::new();
+        told(file.read_to_string(&mut whole))?;
+        Ok(whole)
+    }
+
+    fn set_length(path: String, length: u64) -> Result<u64, String> {
+        let file = told(File::options().write(true).open(path))?;
+        told(file.set_len(length))?;
+        told(file.metadata()).map(|meta| meta.len())
+    }
+
+    fn set_modified(path: String, seconds: u64) -> Result<u64, String> {
+        let file = told(File::options().write(true).open(path))?;
+        told(file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)))?;
+        let told_of = told(told(file.metadata())?.modified())?;
+        Ok(told_of.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+    }
+
+    fn fill_file(path: String, blocks: u32) -> Result<(), String> {
+        let mut file = told(File::create(path))?;
+        let block = vec![0x5a; 64 * 1024];
+        (0..blocks).try_for_each(|_| told(file.write_all(&block)))
+    }
+
+    fn remove_dir(path: String) -> Result<(), String> {
+        told(fs::remove_dir(path))
+    }
+
+    fn link_file(old: String, new: String) -> Result<(), String> {
+        told(fs::hard_link(old, new))
     }
 
     fn make_dir(path: String) -> Result<(), String> {
