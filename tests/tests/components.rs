@@ -227,7 +227,7 @@ fn hostile_tools_are_refused_one_by_one_and_leave_records() {
         ("read_outside", "fs.read"),
         ("dot_dot", "fs.read"),
         ("symlink", "fs.read"),
-        ("write", "fs.write"),
+        ("write", "fs.create"),
         ("tcp_connect", "socket"),
         ("udp", "socket"),
         ("dns", "socket"),

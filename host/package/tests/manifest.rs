@@ -270,7 +270,7 @@ fn permissions_that_are_none_are_told() {
     unknown-capability
       unknown capability "fs.raed"
       at plugin.toml:15:14 permissions[0].capability
-      the capabilities are fs.read, fs.write, http, secret, kv, config, log, clock, random, tool, model
+      the capabilities are fs.read, fs.write, fs.create, fs.delete, http, secret, kv, config, log, clock, random, tool, model
     "#);
     insta::assert_snapshot!(problem(&with_permission("capability = \"fs.read\"")), @r#"
     resource-missing

@@ -2,9 +2,9 @@
 
 use stockade_audit::{Decision, Layer, Log as AuditLog, Plugin, Record};
 use stockade_ipc::{
-    Answer, Ask, Call, Compile, CompileFault, Compiled, Confined, Entry, Export, FileKind, FsError, Hello,
-    Import, Kind, Load, Loaded, Log, LogLevel, Outcome, PROTOCOL, Param, Refused, Rejected, Return, Stat,
-    ToHost, ToWorker, ToolError, Trap, WitType, World,
+    Answer, Ask, Bytes, Call, Compile, CompileFault, Compiled, Confined, Entry, Export, FileKind, FsError,
+    Hello, Import, Kind, Load, Loaded, Log, LogLevel, Make, NewTime, Outcome, PROTOCOL, Param, Refused,
+    Rejected, Return, Stat, ToHost, ToWorker, ToolError, Trap, WitType, World,
 };
 use stockade_policy::{Grant, Grants, GuestPath, Rule, Scope, Source};
 
@@ -73,6 +73,26 @@ pub fn to_host() -> Vec<ToHost> {
         ToHost::Ask(Ask::FsList { path: path("/src"), after: u64::MAX }),
         ToHost::Ask(Ask::FsList { path: path("/src/file"), after: 0 }),
         ToHost::Ask(Ask::ConfigGet { key: text("secret") }),
+        ToHost::Ask(Ask::FsOpenWritable {
+            path: path("/src/file"),
+            make: Make::IfMissing,
+            truncate: true,
+            read: true,
+        }),
+        ToHost::Ask(Ask::FsWrite { file: 1, at: Some(3), bytes: Bytes(b"abc".to_vec()) }),
+        ToHost::Ask(Ask::FsWrite { file: 1, at: None, bytes: Bytes(Vec::new()) }),
+        ToHost::Ask(Ask::FsSetSize { file: 1, size: u64::MAX }),
+        ToHost::Ask(Ask::FsStatOpen { file: 1 }),
+        ToHost::Ask(Ask::FsSync { file: 1 }),
+        ToHost::Ask(Ask::FsClose { file: 1 }),
+        ToHost::Ask(Ask::FsSetTimes {
+            path: path("/src/file"),
+            accessed: NewTime::Keep,
+            modified: NewTime::At(-1, 1_000_000_000),
+        }),
+        ToHost::Ask(Ask::FsMakeDirectory { path: path("/src/made") }),
+        ToHost::Ask(Ask::FsRemove { path: path("/src/folder"), directory: true }),
+        ToHost::Ask(Ask::FsName { from: path("/src/file"), to: path("/src/moved"), keep: false }),
         Log { level: LogLevel::Info, line: "hello".into() }.into(),
         Log { level: LogLevel::Error, line: "\u{1b}]8;;x\u{7}\r\nfake\u{2028}".into() }.into(),
         Refused {

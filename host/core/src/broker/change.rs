@@ -185,13 +185,13 @@ impl Broker {
             trail.over_quota("fs.write", path, "the worker has too many files open for writing")?;
             return failed(FsError::Quota);
         }
-        if read && self.allowed(&Ask::FsRead { path }, trail)?.is_none() {
-            return denied();
-        }
         // Where neither is granted nothing is said of what is there.
         let (writes, makes) = (Ask::FsWrite { path }, Ask::FsCreate { path });
         let either = make != Make::Never && decide(&self.grants, &writes).is_allowed();
         if !either && self.allowed(if make == Make::Never { &writes } else { &makes }, trail)?.is_none() {
+            return denied();
+        }
+        if read && self.allowed(&Ask::FsRead { path }, trail)?.is_none() {
             return denied();
         }
         let Some((tree, below)) = self.tree(path) else { return failed(FsError::NotFound) };
@@ -458,6 +458,9 @@ impl Broker {
         keep: bool,
         trail: &Trail,
     ) -> Result<Reply, Unrecorded> {
+        if !keep && self.allowed(&Ask::FsDelete { path: from }, trail)?.is_none() {
+            return denied();
+        }
         if let Decision::Deny(denial) = decide_naming(&self.grants, from, to)
             && stands("broker.decide")
         {

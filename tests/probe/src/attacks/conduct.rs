@@ -114,7 +114,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     .only_all(),
     Attack::unfiltered(
         "A51.deaf",
-        "block every signal by a forged rt_sigreturn, then burn the processor",
+        "block signals by a forged rt_sigreturn, then burn for ever",
         Expect::Deadline,
         |_| {
             forge_return(u64::MAX)?;

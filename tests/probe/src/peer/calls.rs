@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 use stockade_ipc::bounds::LOG_LINE;
-use stockade_ipc::{Ask, Log, LogLevel, Refused};
+use stockade_ipc::bounds::WRITE;
+use stockade_ipc::{Ask, Bytes, Log, LogLevel, Make, NewTime, Refused};
 use stockade_policy::{Rule, Source};
 
 use super::Entry;
@@ -141,7 +142,7 @@ fn asks() -> Vec<Entry> {
         })
         .too_late(),
     ];
-    let asked: [Asked; 14] = [
+    let asked: [Asked; 23] = [
         ("B19.open-passwd", "opens /etc/passwd", "fs.read", || open("/etc/passwd")),
         ("B19.open-root", "opens /", "fs.read", || open("/")),
         ("B19.open-host-memory", "opens /proc/self/mem", "fs.read", || open("/proc/self/mem")),
@@ -156,6 +157,31 @@ fn asks() -> Vec<Entry> {
         ("B18.list-forged-cursor", "goes on listing / at 2^64 - 1", "fs.read", || Ask::FsList {
             path: "/".to_owned(),
             after: u64::MAX,
+        }),
+        ("B19.write-passwd", "opens /etc/passwd for writing", "fs.write", || writable(Make::Never)),
+        ("B19.make-passwd", "makes /etc/passwd", "fs.create", || writable(Make::Always)),
+        ("B19.make-directory", "makes a directory", "fs.create", || Ask::FsMakeDirectory {
+            path: "/tmp/stockade".to_owned(),
+        }),
+        ("B19.remove", "removes /etc/passwd", "fs.delete", || Ask::FsRemove {
+            path: "/etc/passwd".to_owned(),
+            directory: false,
+        }),
+        ("B19.move", "moves /etc/passwd away", "fs.delete", || named(false)),
+        ("B19.link", "links /etc/shadow", "fs.create", || named(true)),
+        ("B19.times", "sets the times of /etc/passwd", "fs.write", || Ask::FsSetTimes {
+            path: "/etc/passwd".to_owned(),
+            accessed: NewTime::Now,
+            modified: NewTime::At(i64::MIN, u32::MAX),
+        }),
+        ("B18.write-forged-file", "writes to a file not open", "fs.write", || Ask::FsWrite {
+            file: 1,
+            at: Some(u64::MAX),
+            bytes: Bytes(vec![0; WRITE]),
+        }),
+        ("B18.size-forged-file", "cuts a file not open", "fs.write", || Ask::FsSetSize {
+            file: u32::MAX,
+            size: 0,
         }),
         ("B19.config", "reads a configuration value", "config", || Ask::ConfigGet { key: "key".to_owned() }),
         ("B19.config-hostile-key", "reads a hostile key", "config", || Ask::ConfigGet {
@@ -172,6 +198,14 @@ fn asks() -> Vec<Entry> {
 
 /// An id, words, an operation, and what is asked.
 type Asked = (&'static str, &'static str, &'static str, fn() -> Ask);
+
+fn writable(make: Make) -> Ask {
+    Ask::FsOpenWritable { path: "/etc/passwd".to_owned(), make, truncate: true, read: true }
+}
+
+fn named(keep: bool) -> Ask {
+    Ask::FsName { from: "/etc/passwd".to_owned(), to: "/tmp/stockade".to_owned(), keep }
+}
 
 fn open(path: &str) -> Ask {
     Ask::FsOpen { path: path.to_owned() }
