@@ -2,6 +2,7 @@
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use rustix::process::{Signal, pidfd_send_signal};
@@ -108,22 +109,28 @@ struct PidfdInfo {
     exit_code: i32,
 }
 
+/// Looks at it, 200 µs apart.
+const SOON: u32 = 50;
+
 const PIDFD_INFO_EXIT: u64 = 1 << 3;
 const PIDFD_GET_INFO: libc::c_ulong = libc::_IOWR::<PidfdInfo>(0xff, 11);
 
 /// How a process ended that somebody else has waited for.
 #[expect(unsafe_code, reason = "JUSTIFICATION: no wrapper knows this request yet")]
 fn kept_exit(pidfd: &impl AsRawFd) -> Exit {
-    let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
-    // SAFETY: the request carries the structure's size, and the kernel writes no more than that.
-    let result = unsafe { libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_INFO, &raw mut info) };
-    if result != 0 || info.mask & PIDFD_INFO_EXIT == 0 {
-        return Exit::Unknown;
+    // Whoever waits for it takes it first and has the kernel write this down then.
+    for _ in 0..SOON {
+        let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
+        // SAFETY: the request carries the structure's size, and the kernel writes no more than that.
+        let result = unsafe { libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_INFO, &raw mut info) };
+        match info.exit_code {
+            _ if result != 0 => break,
+            _ if info.mask & PIDFD_INFO_EXIT == 0 => std::thread::sleep(Duration::from_micros(200)),
+            code if libc::WIFEXITED(code) => return Exit::Code(libc::WEXITSTATUS(code)),
+            code => return Exit::Signal(libc::WTERMSIG(code)),
+        }
     }
-    match info.exit_code {
-        code if libc::WIFEXITED(code) => Exit::Code(libc::WEXITSTATUS(code)),
-        code => Exit::Signal(libc::WTERMSIG(code)),
-    }
+    Exit::Unknown
 }
 
 /// Whether this process may end the one behind `pidfd`: not where it runs as another user and the host has
