@@ -86,6 +86,23 @@ fn secret_scan_reports_json_and_audit_verifies() {
     assert_eq!(report["status"], "ok");
     assert_eq!(report["value"]["findings"].as_array().unwrap().len(), 1, "{report}");
 
+    // The report as a file, where that is granted too, and nowhere else.
+    let reports = tempfile::tempdir().unwrap();
+    let create = format!("fs.create={}:/report", reports.path().display());
+    let write = |report: &str| {
+        let arguments = format!(r#"{{"path":"/src","report":"{report}"}}"#);
+        let plugin = plugin.to_str().unwrap();
+        cli.run(&[plugin, "--grant", &grant, "--grant", &create, "--tool", "scan", "--args", &arguments])
+    };
+    let written = write("/report/today.json");
+    assert_eq!(written.status.code(), Some(0), "{}", text(&written.stderr));
+    let file: Json = serde_json::from_slice(&fs::read(reports.path().join("today.json")).unwrap()).unwrap();
+    assert_eq!(file["findings"], report["value"]["findings"]);
+    for report in ["/report/today.json", "/src/planted", "/elsewhere"] {
+        assert_ne!(write(report).status.code(), Some(0), "{report}");
+    }
+    assert!(!tree.path().join("planted").exists());
+
     let outside = scan("read", r#"{"path":"/etc/passwd"}"#);
     assert_ne!(outside.status.code(), Some(0));
     let denied = document(&outside);

@@ -1,7 +1,7 @@
 //! Walks a folder and reads what may hold a credential.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,8 @@ pub struct Scan {
     pub max_file_bytes: Option<u64>,
     /// The scan ends there, and says so.
     pub max_findings: Option<usize>,
+    /// A new file that the report is written to as well.
+    pub report: Option<PathBuf>,
 }
 
 /// What a scan found.
@@ -106,7 +108,16 @@ pub fn scan(scan: Scan) -> Result<Report, ToolError> {
         walk.report.findings.len(),
         walk.report.files_scanned
     );
+    if let Some(file) = &scan.report {
+        write(&walk.report, file).map_err(|error| at(file, &error))?;
+    }
     Ok(walk.report)
+}
+
+/// Never over another one: whoever reads a report must be able to trust that it is of this scan.
+fn write(report: &Report, file: &Path) -> io::Result<()> {
+    let text = serde_json::to_vec_pretty(report)?;
+    fs::File::options().write(true).create_new(true).open(file)?.write_all(&text)
 }
 
 fn at(path: &Path, error: &io::Error) -> ToolError {
