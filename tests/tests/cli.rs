@@ -127,6 +127,21 @@ fn secret_scan_reports_json_and_audit_verifies() {
 }
 
 #[test]
+fn a_scratch_directory_holds_what_the_write_limit_allows() {
+    let cli = Cli::new();
+    let plugin = guest("wasi-tour.wasm");
+    let fill = |options: &[&str]| {
+        let bare = [plugin.to_str().unwrap(), "--type", "agent"];
+        let tool = ["--tool", "fill-file", "--args", r#"{"path":"/scratch/file","blocks":1}"#];
+        cli.run(&[&bare[..], options, &tool[..]].concat()).status.code()
+    };
+    assert_eq!(fill(&["--scratch"]), Some(0));
+    assert_eq!(fill(&["--scratch", "--write-limit", "64KiB"]), Some(0));
+    assert_eq!(fill(&["--scratch", "--write-limit", "63KiB"]), Some(1));
+    assert_eq!(fill(&[]), Some(1));
+}
+
+#[test]
 fn every_bad_input_has_a_code_a_field_a_next_step_and_its_exit_code() {
     let cli = Cli::new();
     let folder = cli.state.path();

@@ -85,6 +85,12 @@ pub(crate) struct Loading {
     /// Memory that the worker may use, as 64MiB [default: the profile's].
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory: Option<String>,
+    /// By how much the granted directories may grow, as 64MiB [default: the profile's].
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) write_limit: Option<String>,
+    /// Gives the plugin /scratch, a directory of its own that goes with it.
+    #[arg(long)]
+    pub(crate) scratch: bool,
     /// Which namespaces the worker gets.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) namespaces: Namespaces,
@@ -273,6 +279,9 @@ mod tests {
             "5s",
             "--memory",
             "64MiB",
+            "--write-limit",
+            "1GiB",
+            "--scratch",
             "--audit",
             "log",
             "--state",
@@ -286,6 +295,7 @@ mod tests {
         assert_eq!(arguments.command.format(), Format::Json);
         let Command::Run(run) = arguments.command else { panic!("another command") };
         assert_eq!(run.loading.grants.len(), 2);
+        assert!(run.loading.scratch && run.loading.write_limit.is_some());
         assert_eq!(run.loading.plugin_type().expect("a type"), Some(PluginType::Node));
         assert_eq!((run.tool.as_str(), run.arguments.as_str()), ("scan", "-"));
         assert_eq!(run.loading.namespaces, Namespaces::Off);

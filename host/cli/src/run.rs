@@ -32,6 +32,8 @@ pub(crate) fn load(loading: &Loading, places: &Places) -> Result<(Host, Plugin),
     let grants = loading.grants.iter().map(|text| value::grant(text)).collect::<Result<Vec<_>, _>>()?;
     let config = loading.config.iter().map(|text| value::config(text)).collect::<Result<Vec<_>, _>>()?;
     let memory = loading.memory.as_deref().map(|text| value::size("--memory", text)).transpose()?;
+    let size = |text: &String| value::size("--write-limit", text);
+    let write_limit = loading.write_limit.as_ref().map(size).transpose()?;
     let home = Home::find(places)?;
 
     let package = Package::open(&loading.plugin, plugin_type).map_err(|error| Failure::of(&error))?;
@@ -45,6 +47,12 @@ pub(crate) fn load(loading: &Loading, places: &Places) -> Result<(Host, Plugin),
     }
     if let Some(bytes) = memory {
         request = request.memory_bytes(bytes);
+    }
+    if let Some(bytes) = write_limit {
+        request = request.write_quota(bytes, profile.limits.written_files);
+    }
+    if loading.scratch {
+        request = request.scratch();
     }
     let mut builder =
         Host::builder().state_dir(home.state).audit_dir(home.audit).namespaces(match loading.namespaces {
