@@ -232,7 +232,9 @@ const fn component_next_step(fault: CompileFault) -> &'static str {
         CompileFault::Invalid => "build it for WASI 0.2 without experimental proposals",
         CompileFault::TooLarge => "make it smaller: fewer imports, exports and types",
         CompileFault::Import => "build it against stockade:plugin 0.1 and WASI 0.2 only",
-        CompileFault::Artifact => "remove the artifact cache and load it again",
+        CompileFault::Artifact => {
+            "give the plugin more memory; or remove the artifact cache and load it again"
+        }
         CompileFault::Internal => "report this; it is a bug",
     }
 }

@@ -136,7 +136,13 @@ impl Host {
             trail.not_loaded("import", name, "the component imports what nobody provides")?;
             return Err(error.into());
         }
-        let tools = package.tools(&world)?;
+        let tools = match package.tools(&world) {
+            Ok(tools) => tools,
+            Err(error) => {
+                trail.not_loaded("tool", "", &error.to_string())?;
+                return Err(error.into());
+            }
+        };
         trail.granted(&resolution.grants)?;
         let load = Load {
             grants: resolution.grants.clone(),
@@ -160,7 +166,10 @@ impl Host {
     pub fn stop_blocking(&self) {
         self.0.sentinel.stop();
         self.0.flusher.stop();
-        if let Err(error) = self.0.log.close() {
+        // Closed already where another handle to this host was faster.
+        if let Err(error) = self.0.log.close()
+            && !matches!(error, stockade_audit::AuditError::Closed)
+        {
             tracing::error!(target: "stockade::host", %error, "the audit log did not close");
         }
     }

@@ -168,7 +168,7 @@ fn a_new_name_is_worth_no_grant() {
         decide_naming(&grants(scopes), &path("/box/secret"), &path(to)).is_allowed()
     };
     // Into a place where no more is allowed than before.
-    assert!(named(&[create.clone()], "/open/x"));
+    assert!(named(std::slice::from_ref(&create), "/open/x"));
     assert!(named(&[create.clone(), read(&open), read(&box_)], "/open/x"));
     assert!(named(&[create.clone(), write(&box_)], "/open/x"));
     // Into one where it could be read or changed, and could not before.

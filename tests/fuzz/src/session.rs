@@ -6,9 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use stockade_host::{CallOptions, Namespaces, Outcome, Plugin, Status};
-use stockade_policy::PluginType;
-use stockade_tests::{Bench, call};
+use stockade_host::{CallOptions, GrantRequest, LoadRequest, Namespaces, Outcome, Plugin, Status};
+use stockade_policy::{GuestPath, PluginType};
+use stockade_tests::{Bench, call, probe_package};
 
 use crate::census::Census;
 
@@ -56,12 +56,24 @@ fn plant(folder: &Path) {
     std::os::unix::fs::symlink("/etc", folder.join("outside")).expect("the link can be made");
 }
 
+/// Reads, writes and makes files; what it removed would be missing for the inputs that come after.
+fn writer(bench: &Bench, tree: &Path) -> Plugin {
+    let root = || GuestPath::parse("/src").expect("a guest path");
+    let package = probe_package(&bench.state.path().join("probe"), PluginType::Agent);
+    let request = LoadRequest::new(package)
+        .grant(GrantRequest::read_tree(tree, root()))
+        .grant(GrantRequest::write_tree(tree, root()))
+        .grant(GrantRequest::create_in_tree(tree, root()))
+        .write_quota(1 << 20, 100);
+    bench.host.load_blocking(request).expect("the probe loads")
+}
+
 impl Room {
     fn new() -> Room {
         let bench = Bench::with_probe(Namespaces::default());
         let tree = bench.state.path().join("tree");
         plant(&tree);
-        let target = bench.probe(PluginType::QualityGate, &[(&tree, "/src")]);
+        let target = writer(&bench, &tree);
         let neighbour = bench.probe(PluginType::Node, &[]);
         for plugin in [&target, &neighbour] {
             must_echo(plugin);

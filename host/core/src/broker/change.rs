@@ -170,7 +170,7 @@ impl Broker {
             return Ok(Err((Answer::FsFailed(FsError::Busy), None)));
         }
         let (above, name) = below.rsplit_once('/').unwrap_or(("", below));
-        let directory = tree.reach(above, OFlags::PATH | OFlags::DIRECTORY, (operation, path), trail)?;
+        let directory = tree.reach(above, OFlags::PATH | OFlags::DIRECTORY, (path, operation), trail)?;
         Ok(directory.map(|directory| Place { directory, name }))
     }
 
@@ -197,7 +197,7 @@ impl Broker {
         let Some((tree, below)) = self.tree(path) else { return failed(FsError::NotFound) };
         // Twice: what is not there may be made by somebody else before we do.
         for _ in 0..2 {
-            let opened = match tree.reach(below, OFlags::PATH, ("fs.write", path), trail)? {
+            let opened = match tree.reach(below, OFlags::PATH, (path, "fs.write"), trail)? {
                 Ok(found) => self.open_found(&found, path, make, truncate, trail)?,
                 Err((Answer::FsFailed(FsError::NotFound), _)) if make != Make::Never => {
                     self.make_file(tree, below, path, trail)?
@@ -386,7 +386,7 @@ impl Broker {
             return denied();
         }
         let Some((tree, below)) = self.tree(path) else { return failed(FsError::NotFound) };
-        let found = match tree.reach(below, OFlags::PATH, ("fs.write", path), trail)? {
+        let found = match tree.reach(below, OFlags::PATH, (path, "fs.write"), trail)? {
             Ok(found) => found,
             Err(reply) => return Ok(reply),
         };

@@ -56,7 +56,7 @@ impl Tree {
         &self,
         below: &str,
         flags: OFlags,
-        (operation, path): (&'static str, &GuestPath),
+        (path, operation): (&GuestPath, &'static str),
         trail: &Trail,
     ) -> Result<Result<OwnedFd, Reply>, Unrecorded> {
         let failed = |error| Ok(Err((Answer::FsFailed(error), None)));
@@ -98,7 +98,7 @@ impl Broker {
         let Some((tree, below)) = self.tree(path) else {
             return Ok(Err((Answer::FsFailed(FsError::NotFound), None)));
         };
-        tree.reach(below, flags, ("fs.read", path), trail)
+        tree.reach(below, flags, (path, "fs.read"), trail)
     }
 
     pub(super) fn open(&self, path: &GuestPath, trail: &Trail) -> Result<Reply, Unrecorded> {

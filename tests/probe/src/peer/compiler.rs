@@ -78,7 +78,7 @@ pub(super) fn entries() -> Vec<Entry> {
             then(vec![compiled(World::default()), Step::Spin])
         })
         .expect(&["nothing-exported"])
-        .unrecorded(),
+        .record("policy", "tool"),
         Entry::compile("B13.compiler-reports-an-import", "a report of an import that nobody knows", {
             let imports = vec![Import { name: "acme:telemetry/upload@1.0.0".to_owned() }];
             then(vec![compiled(World { imports, ..plausible() }), Step::Spin])
