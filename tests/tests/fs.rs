@@ -9,7 +9,7 @@ use stockade_audit::{Decision, Layer};
 use stockade_host::{GrantRequest, HostError, LoadRequest, Namespaces, Plugin};
 use stockade_package::{Explain, Package};
 use stockade_policy::{GuestPath, PluginType};
-use stockade_tests::{Bench, call, guest, probe_package, value};
+use stockade_tests::{Bench, call, guest, probe_package, skipped, value};
 use tempfile::TempDir;
 
 /// A right and the grant that gives it.
@@ -366,4 +366,30 @@ fn rights_above_the_ceiling_and_two_directories_at_one_place_are_refused() {
     let plugin = bench.host.load_blocking(report).unwrap();
     told(&plugin, "write-file", json!({ "path": "/work/report", "text": "clean" })).unwrap();
     assert!(told(&plugin, "remove-file", json!({ "path": "/work/old" })).is_err());
+}
+
+#[test]
+fn what_the_host_itself_may_not_change_is_a_refusal_with_a_record() {
+    const TEST: &str = "what_the_host_itself_may_not_change_is_a_refusal_with_a_record";
+    if nix::unistd::geteuid().is_root() {
+        skipped(TEST, "root may change everything");
+        return;
+    }
+    let (bench, tree) = (Bench::new(), tree());
+    let set = |mode| fs::set_permissions(tree.path(), fs::Permissions::from_mode(mode)).unwrap();
+    set(0o555);
+    let plugin = bench.host.load_blocking(request(tour(), tree.path(), &ALL)).unwrap();
+    for (export, arguments) in [
+        ("make-file", json!({ "path": "/work/new" })),
+        ("make-dir", json!({ "path": "/work/new" })),
+        ("remove-file", json!({ "path": "/work/old" })),
+        ("move-file", json!({ "old": "/work/old", "new": "/work/new" })),
+    ] {
+        let words = told(&plugin, export, arguments).unwrap_err();
+        assert!(words.contains("PermissionDenied"), "{export}: {words}");
+    }
+    set(0o755);
+    let records = bench.records();
+    let refused = records.iter().filter(|entry| entry.record.decision == Decision::Denied);
+    assert_eq!(refused.filter(|entry| entry.record.reason.contains("the host itself")).count(), 4);
 }

@@ -128,6 +128,19 @@ fn told(error: Errno) -> FsError {
     }
 }
 
+/// What came of a change of a name. What the host itself may not do is a refusal, and recorded.
+fn answered(
+    error: Errno,
+    (path, operation): (&GuestPath, &'static str),
+    trail: &Trail,
+) -> Result<Reply, Unrecorded> {
+    if matches!(error, Errno::ACCESS | Errno::PERM) {
+        trail.unreachable_path(operation, path, "the host itself may not change it")?;
+        return denied();
+    }
+    failed(told(error))
+}
+
 /// Past this size a write would end this process with a signal.
 fn own_limit() -> u64 {
     getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX).min(i64::MAX.cast_unsigned())
@@ -282,10 +295,13 @@ impl Broker {
             return Ok(Err((Answer::FsFailed(FsError::Quota), None)));
         }
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOCTTY;
-        Ok(tree.make(below, flags, READABLE).map_err(|error| {
-            self.growth.give_back(0, 1);
-            (Answer::FsFailed(told(error)), None)
-        }))
+        Ok(match tree.make(below, flags, READABLE) {
+            Ok(file) => Ok(file),
+            Err(error) => {
+                self.growth.give_back(0, 1);
+                Err(answered(error, (path, "fs.create"), trail)?)
+            }
+        })
     }
 
     pub(super) fn change(
@@ -400,7 +416,7 @@ impl Broker {
         let times = Timestamps { last_access: time(accessed), last_modification: time(modified) };
         match utimensat(&found, "", &times, AtFlags::EMPTY_PATH) {
             Ok(()) => done(),
-            Err(error) => failed(told(error)),
+            Err(error) => answered(error, (path, "fs.write"), trail),
         }
     }
 
@@ -421,7 +437,7 @@ impl Broker {
             Ok(()) => done(),
             Err(error) => {
                 self.growth.give_back(0, 1);
-                failed(told(error))
+                answered(error, (path, "fs.create"), trail)
             }
         }
     }
@@ -446,7 +462,7 @@ impl Broker {
                 self.growth.give_back(bytes, files);
                 done()
             }
-            Err(error) => failed(told(error)),
+            Err(error) => answered(error, (path, "fs.delete"), trail),
         }
     }
 
@@ -502,7 +518,7 @@ impl Broker {
         };
         match result {
             Ok(()) => done(),
-            Err(error) => failed(told(error)),
+            Err(error) => answered(error, (to, "fs.create"), trail),
         }
     }
 }
