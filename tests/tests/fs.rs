@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value as Json, json};
 use stockade_audit::{Decision, Layer};
-use stockade_host::{GrantRequest, HostError, LoadRequest, Namespaces, Plugin};
+use stockade_host::{CallOptions, GrantRequest, HostError, LoadRequest, Namespaces, Plugin};
 use stockade_package::{Explain, Package};
 use stockade_policy::{GuestPath, PluginType};
 use stockade_tests::{Bench, call, guest, probe_package, skipped, value};
@@ -392,4 +392,23 @@ fn what_the_host_itself_may_not_change_is_a_refusal_with_a_record() {
     let records = bench.records();
     let refused = records.iter().filter(|entry| entry.record.decision == Decision::Denied);
     assert_eq!(refused.filter(|entry| entry.record.reason.contains("the host itself")).count(), 4);
+}
+
+#[test]
+fn files_are_changed_from_every_kind_of_runtime() {
+    let (bench, tree) = (Bench::new(), tree());
+    let plugin = bench.host.load_blocking(request(tour(), tree.path(), &ALL)).unwrap();
+    let runtimes = [
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap(),
+    ];
+    for (number, runtime) in runtimes.into_iter().enumerate() {
+        let plugin = plugin.clone();
+        let arguments = json!({ "path": format!("/work/{number}"), "text": "x" }).to_string();
+        let call = async move { plugin.call("write-file", &arguments, CallOptions::default()).await };
+        // In a task, so on one of the runtime's own threads.
+        let outcome = runtime.block_on(async { tokio::spawn(call).await.unwrap() });
+        assert!(outcome.is_ok(), "{outcome:?}");
+        assert_eq!(fs::read_to_string(tree.path().join(number.to_string())).unwrap(), "x");
+    }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use stockade_ipc::{Call, Fault, Outcome, ToHost};
 use stockade_policy::stands;
 use tokio::io::unix::AsyncFd;
+use tokio::runtime::{self, Handle, RuntimeFlavor};
 
 use crate::broker::{Broker, OpenFiles};
 use crate::connection::{Connection, Progress};
@@ -28,7 +29,8 @@ pub(crate) struct Session {
     keeps_files: bool,
     log: LogGate,
     sentinel: Arc<Sentinel>,
-    readiness: Option<AsyncFd<OwnedFd>>,
+    /// In the reactor of the runtime that the last call came from.
+    readiness: Option<(runtime::Id, AsyncFd<OwnedFd>)>,
     calls: u64,
 }
 
@@ -87,7 +89,7 @@ impl Session {
         let result = self.begin(call, allowance).and_then(|number| {
             self.connection.flush(true)?;
             loop {
-                if let Some(outcome) = self.advance(number)? {
+                if let Some(outcome) = self.advance(number, false)? {
                     return Ok(outcome);
                 }
                 if self.connection.read_more(true)? == Progress::End {
@@ -118,16 +120,20 @@ impl Session {
 
     async fn run_async(&mut self, call: Call, allowance: Duration) -> Result<Outcome, Break> {
         let number = self.begin(call, allowance)?;
+        let runtime = Handle::current();
         let readiness = match self.readiness.take() {
-            Some(readiness) => readiness,
-            None => reactor(self.connection.as_fd().try_clone_to_owned()?)?,
+            // Another runtime may be gone before this call is over.
+            Some((id, readiness)) if id == runtime.id() => readiness,
+            _ => reactor(self.connection.as_fd().try_clone_to_owned()?)?,
         };
         while !self.connection.flush(false)? {
             readiness.writable().await?.clear_ready();
         }
+        // Where the runtime has other threads, a slow disk keeps this one alone.
+        let apart = runtime.runtime_flavor() == RuntimeFlavor::MultiThread;
         loop {
-            if let Some(outcome) = self.advance(number)? {
-                self.readiness = Some(readiness);
+            if let Some(outcome) = self.advance(number, apart)? {
+                self.readiness = Some((runtime.id(), readiness));
                 return Ok(outcome);
             }
             let mut ready = readiness.readable().await?;
@@ -154,7 +160,8 @@ impl Session {
     }
 
     /// Takes every whole message there is and does what it says. Some once the call has returned.
-    fn advance(&mut self, number: u64) -> Result<Option<Outcome>, Break> {
+    /// What is asked is done `apart` from the other tasks of a runtime.
+    fn advance(&mut self, number: u64, apart: bool) -> Result<Option<Outcome>, Break> {
         while let Some(message) = self.connection.take()? {
             match message {
                 ToHost::Return(returned) if returned.call == number || !stands("session.call-number") => {
@@ -166,8 +173,9 @@ impl Session {
                 }
                 ToHost::Return(_) => return Err(Fault::Implausible("a return to another call").into()),
                 ToHost::Ask(ask) => {
+                    let mut answer = || self.broker.answer(&ask, &mut self.files, &self.watch.trail);
                     let (answer, file): (_, Option<OwnedFd>) =
-                        self.broker.answer(&ask, &mut self.files, &self.watch.trail)?;
+                        if apart { tokio::task::block_in_place(answer) } else { answer() }?;
                     match file {
                         Some(file) => {
                             self.connection.send_with_files(&answer.into(), &[file.as_fd()])?;
