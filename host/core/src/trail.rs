@@ -34,6 +34,32 @@ pub(crate) struct Trail {
 /// How many record numbers one outcome names. A flood has more records than anybody reads.
 const NAMED_RECORDS: usize = 64;
 
+const HOSTILE: &str = "the worker sent what it should have refused: treat the plugin as hostile";
+
+/// Why a granted path is not reached, and what to do about it.
+#[derive(Clone, Copy)]
+pub(crate) struct Unreachable {
+    why: &'static str,
+    next_step: &'static str,
+}
+
+impl Unreachable {
+    const INSTEAD: &'static str = "put the file itself into the granted tree if the plugin should reach it";
+    pub(crate) const LINK: Self = Self { why: "a symbolic link is on the way", next_step: Self::INSTEAD };
+    pub(crate) const OUTSIDE: Self =
+        Self { why: "the way leaves the tree or its file system", next_step: Self::INSTEAD };
+    pub(crate) const NO_FILE: Self =
+        Self { why: "it is neither a file nor a directory", next_step: Self::INSTEAD };
+    pub(crate) const NOT_OURS: Self = Self {
+        why: "the host itself may not do that",
+        next_step: "let the user whom the host runs as do it if the plugin should",
+    };
+    pub(crate) const RUNS_AS_ANOTHER: Self = Self {
+        why: "it is a program that runs as another user than whoever starts it",
+        next_step: "take the set-user-ID and set-group-ID bits away if the plugin should change it",
+    };
+}
+
 impl Trail {
     pub(crate) fn new(log: Arc<Log>, plugin: Arc<Plugin>, launch: Arc<str>) -> Trail {
         Trail { log, plugin, launch, call: AtomicU64::new(0), left: Mutex::default() }
@@ -149,6 +175,25 @@ impl Trail {
         self.write(&record).map(drop)
     }
 
+    /// The host's own decision by a rule that stands in no document.
+    fn refused(
+        &self,
+        operation: &'static str,
+        resource: String,
+        rule: &'static str,
+        reason: impl Into<Cow<'static, str>>,
+        next_step: &'static str,
+    ) -> Result<(), Unrecorded> {
+        let record = self
+            .record(Layer::Host, "refused", Decision::Denied)
+            .operation(operation)
+            .resource(resource)
+            .rule(rule, "built-in")
+            .reason(reason)
+            .next_step(next_step);
+        self.write(&record).map(drop)
+    }
+
     /// A path that no honest worker sends.
     pub(crate) fn malformed_path(
         &self,
@@ -156,14 +201,7 @@ impl Trail {
         path: &str,
         error: PathError,
     ) -> Result<(), Unrecorded> {
-        let record = self
-            .record(Layer::Host, "refused", Decision::Denied)
-            .operation(operation)
-            .resource(path.to_owned())
-            .rule("guest-path", "built-in")
-            .reason(error.to_string())
-            .next_step("the worker sent what it should have refused: treat the plugin as hostile");
-        self.write(&record).map(drop)
+        self.refused(operation, path.to_owned(), "guest-path", error.to_string(), HOSTILE)
     }
 
     /// A change that is about to be made.
@@ -194,31 +232,18 @@ impl Trail {
 
     /// A number of a file that no honest worker sends.
     pub(crate) fn unknown_file(&self, number: u32) -> Result<(), Unrecorded> {
-        let record = self
-            .record(Layer::Host, "refused", Decision::Denied)
-            .operation("fs.write")
-            .resource(format!("file number {number}"))
-            .rule("fs.open-files", "built-in")
-            .reason("the worker has no such file open")
-            .next_step("the worker sent what it should have refused: treat the plugin as hostile");
-        self.write(&record).map(drop)
+        let file = format!("file number {number}");
+        self.refused("fs.write", file, "fs.open-files", "the worker has no such file open", HOSTILE)
     }
 
-    /// A granted path that cannot be reached without leaving the tree, or is no file.
+    /// A granted path that is not reached all the same.
     pub(crate) fn unreachable_path(
         &self,
         operation: &'static str,
         path: &GuestPath,
-        why: &'static str,
+        Unreachable { why, next_step }: Unreachable,
     ) -> Result<(), Unrecorded> {
-        let record = self
-            .record(Layer::Host, "refused", Decision::Denied)
-            .operation(operation)
-            .resource(path.as_str().to_owned())
-            .rule("fs.beneath", "built-in")
-            .reason(why)
-            .next_step("put the file itself into the granted tree if the plugin should reach it");
-        self.write(&record).map(drop)
+        self.refused(operation, path.as_str().to_owned(), "fs.beneath", why, next_step)
     }
 
     /// What the worker says that it refused itself.

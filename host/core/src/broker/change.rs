@@ -21,7 +21,7 @@ use stockade_policy::{Ask, Decision, GuestPath, decide, decide_naming, stands};
 
 use super::fs::Tree;
 use super::{Broker, Reply, denied};
-use crate::trail::{Trail, Unrecorded};
+use crate::trail::{Trail, Unreachable, Unrecorded};
 
 /// The files that one worker has open for writing, by the numbers that it knows them by.
 #[derive(Debug, Default)]
@@ -135,7 +135,7 @@ fn answered(
     trail: &Trail,
 ) -> Result<Reply, Unrecorded> {
     if matches!(error, Errno::ACCESS | Errno::PERM) {
-        trail.unreachable_path(operation, path, "the host itself may not change it")?;
+        trail.unreachable_path(operation, path, Unreachable::NOT_OURS)?;
         return denied();
     }
     failed(told(error))
@@ -252,21 +252,21 @@ impl Broker {
         match stat.kind {
             FileKind::File => {}
             FileKind::Directory => return no(FsError::IsDirectory),
-            FileKind::Symlink | FileKind::Other => return refused("it is neither a file nor a directory"),
+            FileKind::Symlink | FileKind::Other => return refused(Unreachable::NO_FILE),
         }
         // Whoever runs it would run the plugin's bytes as somebody else.
         let mode =
             statx(found, "", AtFlags::EMPTY_PATH, StatxFlags::MODE).map_or(u16::MAX, |found| found.stx_mode);
         let runs_as_another = Mode::from_raw_mode(mode.into()).intersects(Mode::SUID | Mode::SGID);
         if runs_as_another && stands("fs.no-setuid") {
-            return refused("it runs as another user than whoever starts it");
+            return refused(Unreachable::RUNS_AS_ANOTHER);
         }
         if self.may(&Ask::FsWrite { path }, trail)?.is_none() {
             return Ok(Err((Answer::Denied, None)));
         }
         let file = match again(found, OFlags::WRONLY) {
             Ok(file) => file,
-            Err(Errno::ACCESS | Errno::PERM) => return refused("the host itself may not write it"),
+            Err(Errno::ACCESS | Errno::PERM) => return refused(Unreachable::NOT_OURS),
             Err(error) => return no(told(error)),
         };
         if truncate {

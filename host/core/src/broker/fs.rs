@@ -16,7 +16,7 @@ use stockade_ipc::{Answer, Entry, FileKind, FsError, Stat};
 use stockade_policy::{GuestPath, stands};
 
 use super::{Broker, Reply, denied};
-use crate::trail::{Trail, Unrecorded};
+use crate::trail::{Trail, Unreachable, Unrecorded};
 
 /// A directory tree that a plugin may use.
 #[derive(Debug)]
@@ -67,9 +67,9 @@ impl Tree {
             Err(Errno::NAMETOOLONG) => failed(FsError::NameTooLong),
             Err(error @ (Errno::LOOP | Errno::XDEV | Errno::ACCESS | Errno::PERM)) => {
                 let why = match error {
-                    Errno::LOOP => "a symbolic link is on the way",
-                    Errno::XDEV => "the way leaves the tree or its file system",
-                    _ => "the host itself may not open it",
+                    Errno::LOOP => Unreachable::LINK,
+                    Errno::XDEV => Unreachable::OUTSIDE,
+                    _ => Unreachable::NOT_OURS,
                 };
                 trail.unreachable_path(operation, path, why)?;
                 Ok(Err((Answer::Denied, None)))
@@ -116,7 +116,7 @@ impl Broker {
             FileKind::Other if !stands("fs.files-only") => self.reopen(&found, stat, path, trail),
             FileKind::File => self.reopen(&found, stat, path, trail),
             FileKind::Symlink | FileKind::Other => {
-                trail.unreachable_path("fs.read", path, "it is neither a file nor a directory")?;
+                trail.unreachable_path("fs.read", path, Unreachable::NO_FILE)?;
                 denied()
             }
         }
@@ -136,7 +136,7 @@ impl Broker {
         match open(this, flags, Mode::empty()) {
             Ok(file) => Ok((Answer::FsOpened(stat), Some(file))),
             Err(Errno::ACCESS | Errno::PERM) => {
-                trail.unreachable_path("fs.read", path, "the host itself may not read it")?;
+                trail.unreachable_path("fs.read", path, Unreachable::NOT_OURS)?;
                 denied()
             }
             Err(_) => Ok((Answer::FsFailed(FsError::Io), None)),
