@@ -315,6 +315,8 @@ fn names(source: &str) -> Vec<String> {
     starts
         .iter()
         .flat_map(|start| source.match_indices(start))
+        // A row of a table, and no call with such an argument.
+        .filter(|(at, start)| !start.starts_with('(') || !source[..*at].ends_with(char::is_alphanumeric))
         .filter_map(|(at, _)| source[at..].split('"').nth(1))
         .filter(|name| name.contains('.') && !name.contains(['=', ':', ' ']))
         .map(str::to_owned)
@@ -353,4 +355,17 @@ pub(crate) fn show(findings: &[Finding], took: Duration) {
         count(|finding| !finding.is_fine()),
         seconds(took)
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names;
+
+    #[test]
+    fn names_are_found_where_protections_are_asked_for_and_in_their_tables() {
+        let asked = r#"if stands("fs.quota") { refuse("fs.read", path) }"#;
+        assert_eq!(names(asked), ["fs.quota"]);
+        let table = r#"[("fs.beneath", 1)].filter(|rule| stands(rule.0)); refuse("fs.read", path)"#;
+        assert_eq!(names(table), ["fs.beneath"]);
+    }
 }
