@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::IoSlice;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, RenameFlags, StatxFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT,
-    linkat, mkdirat, open, renameat_with, statat, statx, unlinkat, utimensat,
+    linkat, mkdirat, renameat_with, statat, statx, unlinkat, utimensat,
 };
 use rustix::io::{Errno, ReadWriteFlags, pwrite, pwritev2};
 use rustix::process::{Resource, getrlimit};
@@ -19,7 +19,7 @@ use stockade_ipc::bounds::WRITABLE;
 use stockade_ipc::{Answer, FileKind, FsError, Make, NewTime};
 use stockade_policy::{Ask, Decision, GuestPath, decide, decide_naming, stands};
 
-use super::fs::Tree;
+use super::fs::{Tree, again};
 use super::{Broker, Reply, denied};
 use crate::trail::{Trail, Unreachable, Unrecorded};
 
@@ -148,12 +148,6 @@ fn own_limit() -> u64 {
 
 fn size(file: &impl AsFd) -> rustix::io::Result<u64> {
     statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::SIZE).map(|found| found.stx_size)
-}
-
-/// A descriptor of the very file behind another one.
-fn again(found: &OwnedFd, access: OFlags) -> rustix::io::Result<OwnedFd> {
-    let this = format!("/proc/self/fd/{}", found.as_raw_fd());
-    open(this, access | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK, Mode::empty())
 }
 
 impl Broker {
@@ -290,8 +284,7 @@ impl Broker {
         if self.may(&Ask::FsCreate { path }, trail)?.is_none() {
             return Ok(Err((Answer::Denied, None)));
         }
-        if !self.growth.take(0, 1) {
-            trail.over_quota("fs.create", path, "the plugin has made as many files as it may")?;
+        if !self.one_more(path, trail)? {
             return Ok(Err((Answer::FsFailed(FsError::Quota), None)));
         }
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOCTTY;
@@ -333,6 +326,34 @@ impl Broker {
         }
     }
 
+    /// Counts one file or directory more; false, and recorded, where that is too many.
+    fn one_more(&self, path: &GuestPath, trail: &Trail) -> Result<bool, Unrecorded> {
+        let fits = self.growth.take(0, 1);
+        if !fits {
+            trail.over_quota("fs.create", path, "the plugin has made as many files as it may")?;
+        }
+        Ok(fits)
+    }
+
+    /// Counts by how much a file grows from one size to another.
+    fn grow(
+        &self,
+        path: &GuestPath,
+        from: u64,
+        to: u64,
+        trail: &Trail,
+    ) -> Result<Result<u64, FsError>, Unrecorded> {
+        if to > own_limit() {
+            return Ok(Err(FsError::NoSpace));
+        }
+        let growth = to.saturating_sub(from);
+        if self.growth.take(growth, 0) {
+            return Ok(Ok(growth));
+        }
+        trail.over_quota("fs.write", path, "the plugin has written as much as it may")?;
+        Ok(Err(FsError::Quota))
+    }
+
     fn write(
         &self,
         Writable { file, path }: &Writable,
@@ -344,14 +365,10 @@ impl Broker {
         let Some(end) = at.unwrap_or(before).checked_add(bytes.len() as u64) else {
             return failed(FsError::Invalid);
         };
-        if end > own_limit() {
-            return failed(FsError::NoSpace);
-        }
-        let growth = end.saturating_sub(before);
-        if !self.growth.take(growth, 0) {
-            trail.over_quota("fs.write", path, "the plugin has written as much as it may")?;
-            return failed(FsError::Quota);
-        }
+        let growth = match self.grow(path, before, end, trail)? {
+            Ok(growth) => growth,
+            Err(error) => return failed(error),
+        };
         let written = match at {
             Some(at) => pwrite(file, bytes, at),
             // At the end as it is when it is written, whoever else writes there.
@@ -372,14 +389,10 @@ impl Broker {
         trail: &Trail,
     ) -> Result<Reply, Unrecorded> {
         let Ok(before) = size(file) else { return failed(FsError::Io) };
-        if to > own_limit() {
-            return failed(FsError::NoSpace);
-        }
-        let growth = to.saturating_sub(before);
-        if !self.growth.take(growth, 0) {
-            trail.over_quota("fs.write", path, "the plugin has written as much as it may")?;
-            return failed(FsError::Quota);
-        }
+        let growth = match self.grow(path, before, to, trail)? {
+            Ok(growth) => growth,
+            Err(error) => return failed(error),
+        };
         match rustix::fs::ftruncate(file, to) {
             Ok(()) => {
                 self.growth.give_back(before.saturating_sub(to), 0);
@@ -429,8 +442,7 @@ impl Broker {
             Ok(place) => place,
             Err(reply) => return Ok(reply),
         };
-        if !self.growth.take(0, 1) {
-            trail.over_quota("fs.create", path, "the plugin has made as many files as it may")?;
+        if !self.one_more(path, trail)? {
             return failed(FsError::Quota);
         }
         match mkdirat(&place.directory, place.name, OPEN) {
@@ -496,8 +508,7 @@ impl Broker {
             (Err(reply), _) | (_, Err(reply)) => return Ok(reply),
         };
         let result = if keep {
-            if !self.growth.take(0, 1) {
-                trail.over_quota("fs.create", to, "the plugin has made as many files as it may")?;
+            if !self.one_more(to, trail)? {
                 return failed(FsError::Quota);
             }
             let linked = old

@@ -130,10 +130,8 @@ impl Broker {
         path: &GuestPath,
         trail: &Trail,
     ) -> Result<Reply, Unrecorded> {
-        let this = format!("/proc/self/fd/{}", found.as_raw_fd());
         let access = if stands("fs.read-only") { OFlags::RDONLY } else { OFlags::RDWR };
-        let flags = access | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-        match open(this, flags, Mode::empty()) {
+        match again(found, access) {
             Ok(file) => Ok((Answer::FsOpened(stat), Some(file))),
             Err(Errno::ACCESS | Errno::PERM) => {
                 trail.unreachable_path("fs.read", path, Unreachable::NOT_OURS)?;
@@ -181,6 +179,12 @@ impl Broker {
             ),
         })
     }
+}
+
+/// A descriptor of the very file behind another one.
+pub(super) fn again(found: &OwnedFd, access: OFlags) -> rustix::io::Result<OwnedFd> {
+    let this = format!("/proc/self/fd/{}", found.as_raw_fd());
+    open(this, access | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK, Mode::empty())
 }
 
 fn kind(of: FileType) -> FileKind {

@@ -49,8 +49,7 @@ impl State {
     fn changed(&mut self, ask: stockade_ipc::Ask) -> Result<(), ErrorCode> {
         match self.ask(ask).0 {
             Answer::FsDone => Ok(()),
-            Answer::FsFailed(error) => Err(error.into()),
-            _ => Err(ErrorCode::Access),
+            other => Err(other.into()),
         }
     }
 
@@ -115,8 +114,7 @@ impl State {
             let part = Bytes(bytes[..bytes.len().min(WRITE)].to_vec());
             let written = match self.ask(stockade_ipc::Ask::FsWrite { file: to.file, at, bytes: part }).0 {
                 Answer::FsWritten(count @ 1..) => count,
-                Answer::FsFailed(error) => return Err(error.into()),
-                _ => return Err(ErrorCode::Access),
+                other => return Err(other.into()),
             };
             bytes = bytes.get(written as usize..).unwrap_or_default();
             at = at.map(|at| at.saturating_add(written.into()));
@@ -128,8 +126,7 @@ impl State {
     pub(super) fn stat_open(&mut self, of: &Writing) -> Result<Stat, ErrorCode> {
         match self.ask(stockade_ipc::Ask::FsStatOpen { file: of.file }).0 {
             Answer::FsStat(stat) => Ok(stat),
-            Answer::FsFailed(error) => Err(error.into()),
-            _ => Err(ErrorCode::Access),
+            other => Err(other.into()),
         }
     }
 

@@ -52,8 +52,7 @@ impl State {
     fn look(&mut self, path: &GuestPath) -> Result<Stat, ErrorCode> {
         match self.ask(stockade_ipc::Ask::FsStat { path: path.as_str().to_owned() }).0 {
             Answer::FsStat(stat) => Ok(stat),
-            Answer::FsFailed(error) => Err(error.into()),
-            _ => Err(ErrorCode::Access),
+            other => Err(other.into()),
         }
     }
 
@@ -143,8 +142,7 @@ impl State {
                 let file = Some(Arc::new(OpenFile::new(fd, &self.files)));
                 Ok(Descriptor::File { file, writing: None, path, stat: Box::new(stat) })
             }
-            (Answer::FsFailed(error), _) => Err(error.into()),
-            _ => Err(ErrorCode::Access),
+            (other, _) => Err(other.into()),
         }
     }
 
@@ -169,8 +167,7 @@ impl State {
                 (listing.entries, listing.next) = (entries.into_iter(), next);
                 Ok(())
             }
-            Answer::FsFailed(error) => Err(error.into()),
-            _ => Err(ErrorCode::Access),
+            other => Err(other.into()),
         }
     }
 

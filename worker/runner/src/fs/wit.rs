@@ -1,6 +1,6 @@
 //! The value types of `wasi:filesystem/types`, as far as they are needed.
 
-use stockade_ipc::{FileKind, FsError, NewTime, Stat};
+use stockade_ipc::{Answer, FileKind, FsError, NewTime, Stat};
 use stockade_policy::PathError;
 use wasmtime::component::{ComponentType, Lift, Lower};
 
@@ -103,6 +103,16 @@ impl From<FsError> for ErrorCode {
             FsError::Busy => Self::Busy,
             FsError::Quota => Self::Quota,
             FsError::Io => Self::Io,
+        }
+    }
+}
+
+/// An answer that is not the one that was hoped for.
+impl From<Answer> for ErrorCode {
+    fn from(answer: Answer) -> Self {
+        match answer {
+            Answer::FsFailed(error) => error.into(),
+            _ => Self::Access,
         }
     }
 }
