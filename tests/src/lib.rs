@@ -8,10 +8,11 @@ pub mod scene;
 
 use std::ffi::OsString;
 use std::fs;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use stockade_audit::{Decision, Entry, Layer, Reader, verify};
-use stockade_host::{CallOptions, GrantRequest, Host, LoadRequest, Namespaces, Outcome, Plugin};
+use stockade_host::{CallOptions, GrantRequest, Host, HostBuilder, LoadRequest, Namespaces, Outcome, Plugin};
 use stockade_package::Package;
 use stockade_policy::{GuestPath, PluginType};
 use tempfile::TempDir;
@@ -43,10 +44,12 @@ pub fn skipped(test: &str, why: &str) {
 }
 
 /// How often a test that repeats itself does so: `few` times, or `full` times where the suite runs at its
-/// full size (`cargo xtask escape`, which sets `STOCKADE_CYCLES=full`).
+/// full size (`cargo xtask escape`, which sets `STOCKADE_CYCLES=full`), a quarter of that as another user than
+/// root: it is run as both.
 pub fn cycles(few: usize, full: usize) -> usize {
     match std::env::var("STOCKADE_CYCLES").as_deref() {
-        Ok(_) if at_full_size() => full,
+        Ok(_) if at_full_size() && nix::unistd::geteuid().is_root() => full,
+        Ok(_) if at_full_size() => (full / 4).max(few),
         Ok(number) => number.parse().unwrap_or_else(|_| panic!("STOCKADE_CYCLES={number} is no number")),
         Err(_) => few,
     }
@@ -95,7 +98,7 @@ pub struct Bench {
 impl Bench {
     /// A host as a user gets it.
     pub fn new() -> Bench {
-        Bench::with(&dist(), Namespaces::default())
+        Bench::build(&dist(), |defaults| defaults)
     }
 
     /// A host whose workers are the probe: sealed by the same code, running native code.
@@ -103,16 +106,16 @@ impl Bench {
         Bench::with(probe_programs().path(), namespaces)
     }
 
-    /// A host with other programs or namespaces.
+    /// A host with other programs or namespaces, which starts the workers of a plugin as often as they die.
     pub fn with(programs: &Path, namespaces: Namespaces) -> Bench {
+        Bench::build(programs, |host| host.namespaces(namespaces).restarts_per_second(NonZeroU32::MAX))
+    }
+
+    /// A host with settings of the test's own.
+    pub fn build(programs: &Path, settings: impl FnOnce(HostBuilder) -> HostBuilder) -> Bench {
         let state = tempfile::tempdir().expect("a temporary folder");
-        let host = Host::builder()
-            .state_dir(state.path().join("state"))
-            .programs_dir(programs)
-            .namespaces(namespaces)
-            .build()
-            .expect("this machine can confine plugins");
-        Bench { host, state }
+        let host = Host::builder().state_dir(state.path().join("state")).programs_dir(programs);
+        Bench { host: settings(host).build().expect("this machine can confine plugins"), state }
     }
 
     /// Loads the probe under a plugin type, with trees that it may read.

@@ -38,6 +38,7 @@ mod plugin;
 mod process;
 mod programs;
 mod reap;
+mod restarts;
 mod scratch;
 mod sentinel;
 mod session;

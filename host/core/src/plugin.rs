@@ -17,6 +17,7 @@ use crate::log::LogGate;
 use crate::memfd::{SealedFile, hex};
 use crate::outcome::{Outcome, Status};
 use crate::reap::{Ended, Exit, OUT_OF_MEMORY};
+use crate::restarts::Restarts;
 use crate::scratch::Scratch;
 use crate::sentinel::Watch;
 use crate::session::{Called, Session};
@@ -63,34 +64,11 @@ pub struct CallOptions {
     pub deadline: Option<Duration>,
 }
 
-/// Workers that died in a row, and when the next may start.
-#[derive(Debug)]
-struct Restarts {
-    deaths: u32,
-    not_before: Instant,
-}
-
-/// The pause after the second death in a row; doubled with each further one.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How long mapping and linking an artifact may take: a hundred times what the largest takes.
 const LOAD_TIME: Duration = Duration::from_secs(5);
 /// Committed memory of a worker before its guest has any: stack, allocator, engine, the pages of the
 /// artifact that relocation or data initialisation touches.
 const OVERHEAD_BYTES: u64 = 32 * 1024 * 1024;
-
-impl Restarts {
-    /// A worker died.
-    fn death(&mut self, now: Instant) {
-        let pause = match self.deaths {
-            0 => Duration::ZERO,
-            n => FIRST_PAUSE.saturating_mul(1 << (n - 1).min(16)).min(LONGEST_PAUSE),
-        };
-        self.deaths = self.deaths.saturating_add(1);
-        self.not_before = now + pause;
-    }
-}
 
 impl Plugin {
     pub(crate) fn start(host: &Host, made: Made) -> Result<Plugin, HostError> {
@@ -107,7 +85,7 @@ impl Plugin {
             scratch,
             broker,
             session: tokio::sync::Mutex::new(None),
-            restarts: Mutex::new(Restarts { deaths: 0, not_before: Instant::now() }),
+            restarts: Mutex::new(Restarts::up_to(host.0.restarts_per_second, Instant::now())),
         }));
         let session = plugin.0.launch()?;
         plugin.0.session.try_lock().expect("nobody else has the plugin yet").replace(session);
@@ -323,7 +301,7 @@ impl Inner {
     /// How long to wait before the next worker may start; an outcome where that is past the deadline.
     fn pause(&self, allowance: Duration) -> Result<Duration, Box<Outcome>> {
         let restarts = self.restarts();
-        let pause = restarts.not_before.saturating_duration_since(Instant::now());
+        let pause = restarts.pause(Instant::now());
         if pause < allowance || !stands("restart.pause") {
             return Ok(if stands("restart.pause") { pause } else { Duration::ZERO });
         }
@@ -332,14 +310,17 @@ impl Inner {
             Problem {
                 code: "backing-off",
                 field: "plugin".into(),
-                message: format!("{} workers died in a row; the next starts in {pause:.1?}", restarts.deaths),
+                message: match restarts.in_a_row() {
+                    0 | 1 => format!("workers of this plugin die too often; the next starts in {pause:.1?}"),
+                    deaths => format!("{deaths} workers died in a row; the next starts in {pause:.1?}"),
+                },
                 next_step: "see the audit log for what ended them; wait, or give the call more time".into(),
             },
         )))
     }
 
     fn not_launched(&self, error: &HostError, began: Instant) -> Outcome {
-        self.restarts().death(Instant::now());
+        self.restarts().died(Instant::now());
         Outcome { elapsed: began.elapsed(), ..failed(Status::Failed, error.problem()) }
     }
 
@@ -355,13 +336,13 @@ impl Inner {
         let denials = trail.left();
         let mut outcome = match called {
             Ok(returned) => {
-                self.restarts().deaths = 0;
+                self.restarts().answered();
                 let outcome = returned_outcome(returned);
                 slot.replace(session);
                 outcome
             }
             Err((cause, end)) => {
-                self.restarts().death(Instant::now());
+                self.restarts().died(Instant::now());
                 killed_outcome(cause, end)
             }
         };
