@@ -45,6 +45,19 @@ pub const WRITE: usize = 60 * 1024;
 /// Files that one worker can have open for writing: 16. The host holds them.
 pub const WRITABLE: usize = 16;
 
+/// Names and values of the fields of one request or response, and 16 bytes for each: 32 KiB, as common servers
+/// take, and so that they fit into [`CONTROL`] with what goes beside them.
+pub const HTTP_FIELDS: usize = 32 * 1024;
+
+/// Fields of one request or response: 128.
+pub const HTTP_FIELD_COUNT: usize = 128;
+
+/// Bytes of a body that come with the head of a response: 16 KiB, so that both fit into [`CONTROL`].
+pub const HTTP_FIRST: usize = 16 * 1024;
+
+/// Requests that one worker can have on their way: 16. The host holds a connection for each.
+pub const HTTP_OPEN: usize = 16;
+
 /// A configuration value: 32 KiB of JSON text.
 pub const CONFIG_VALUE: usize = 32 * 1024;
 

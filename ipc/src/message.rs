@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
-use stockade_policy::{Grants, Rule, stands};
+use stockade_policy::{Grants, HttpScheme, MAX_TARGET, Rule, stands};
 
-use crate::bounds::{LOG_LINE, NAME, PAYLOAD, TEXT, WRITE};
+use crate::bounds::{HTTP_FIELD_COUNT, HTTP_FIELDS, HTTP_OPEN, LOG_LINE, NAME, PAYLOAD, TEXT, WRITE};
 use crate::codec::decode;
 use crate::untrusted::Claim;
 use crate::{Fault, Kind, Untrusted, World};
@@ -230,6 +230,82 @@ pub enum Ask {
         /// Besides its own, or in place of it.
         keep: bool,
     },
+    /// Send a request. Its body follows, if it has one.
+    HttpSend {
+        /// Which.
+        request: HttpRequest,
+    },
+    /// The next block of a request's body. The answer comes once there is room for it.
+    HttpWrite {
+        /// As the host numbered it.
+        request: u32,
+        /// At most [`crate::bounds::WRITE`].
+        bytes: Bytes,
+    },
+    /// The body of a request is whole.
+    HttpFinish {
+        /// As the host numbered it.
+        request: u32,
+        /// Fields behind the body.
+        trailers: Vec<HttpField>,
+    },
+    /// The head of the response.
+    HttpHead {
+        /// As the host numbered it.
+        request: u32,
+        /// Whether to wait for it.
+        wait: bool,
+    },
+    /// More of the body of the response.
+    HttpRead {
+        /// As the host numbered it.
+        request: u32,
+        /// Whether to wait for it.
+        wait: bool,
+    },
+    /// Wait for one of several things.
+    HttpWait {
+        /// Which: at most twice [`crate::bounds::HTTP_OPEN`].
+        on: Vec<HttpInterest>,
+        /// Not longer than this, if it is said.
+        nanoseconds: Option<u64>,
+    },
+    /// Nothing more of a request is wanted: it is over, wherever it stands.
+    HttpClose {
+        /// As the host numbered it.
+        request: u32,
+    },
+}
+
+/// A field of a message: its name in lower case, and its value.
+pub type HttpField = (String, Bytes);
+
+/// A request, in the guest's words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpRequest {
+    /// `GET`, ...
+    pub method: String,
+    /// With TLS or without.
+    pub scheme: HttpScheme,
+    /// Host, and port if it is not the scheme's.
+    pub authority: String,
+    /// With the query.
+    pub path: String,
+    /// At most [`crate::bounds::HTTP_FIELD_COUNT`].
+    pub fields: Vec<HttpField>,
+    /// Whether a body follows.
+    pub body: bool,
+    /// Nanoseconds to wait for a connection, for the first byte of the response, and between any two bytes.
+    pub patience: [Option<u64>; 3],
+}
+
+/// Something of a request that can be waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HttpInterest {
+    /// Something of the response of this request.
+    Arrival(u32),
+    /// Room for more of the body of this request.
+    Room(u32),
 }
 
 /// What may and what must be at a path when a file is opened for writing.
@@ -318,6 +394,77 @@ pub enum Answer {
     FsWritten(u32),
     /// Done.
     FsDone,
+    /// The request is on its way, under this number.
+    HttpSent(u32),
+    /// It is over without a response, or without the rest of one. The number means nothing any more.
+    HttpFailed(HttpFault),
+    /// So many bytes more would be taken at once.
+    HttpRoom(u32),
+    /// Nothing yet.
+    HttpPending,
+    /// The head of the response.
+    HttpHead {
+        /// 200, ...
+        status: u16,
+        /// In the order in which they came.
+        fields: Vec<HttpField>,
+        /// What there is of the body: at most [`crate::bounds::HTTP_FIRST`].
+        first: Bytes,
+        /// The trailers, where that was all of it.
+        end: Option<Vec<HttpField>>,
+    },
+    /// More of the body.
+    HttpBody {
+        /// At most [`crate::bounds::WRITE`].
+        bytes: Bytes,
+        /// The trailers, where that was all of it.
+        end: Option<Vec<HttpField>>,
+    },
+    /// For each thing that was waited for, whether it is there.
+    HttpReady(Vec<bool>),
+}
+
+/// Why there is no response, in words that a guest can tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HttpFault {
+    /// The look-up of the name took too long.
+    DnsTimeout,
+    /// The name leads nowhere.
+    DnsError,
+    /// It leads to an address that plugins may not reach.
+    AddressProhibited,
+    /// There is no way there.
+    Unreachable,
+    /// Nobody listens there.
+    Refused,
+    /// The connection broke.
+    Terminated,
+    /// No connection in time.
+    ConnectTimeout,
+    /// Nothing more came in time.
+    ReadTimeout,
+    /// Too many requests, or too many bytes.
+    LimitReached,
+    /// No TLS that both sides speak.
+    TlsProtocol,
+    /// The server's certificate does not convince.
+    TlsCertificate,
+    /// The server ended the handshake.
+    TlsAlert,
+    /// The body of the request is too long, or not as long as was said.
+    RequestBodySize,
+    /// The response broke off.
+    ResponseIncomplete,
+    /// Its fields are too many or too long.
+    ResponseHeaderSize,
+    /// Its body is too long.
+    ResponseBodySize,
+    /// No response in time.
+    ResponseTimeout,
+    /// What came is no HTTP.
+    Protocol,
+    /// The host could not do it.
+    Internal,
 }
 
 /// Errors of the file system that a guest can tell apart.
@@ -497,6 +644,15 @@ fn at_most(text: &str, max: usize) -> Result<(), Fault> {
     }
 }
 
+fn few(fields: &[HttpField]) -> Result<(), Fault> {
+    let bytes: usize = fields.iter().map(|(name, value)| name.len() + value.0.len() + 16).sum();
+    if fields.len() <= HTTP_FIELD_COUNT && bytes <= HTTP_FIELDS {
+        Ok(())
+    } else {
+        Err(Fault::Implausible("fields over their limit"))
+    }
+}
+
 impl Claim for ToHost {
     fn plausible(&self) -> Result<(), Fault> {
         match self {
@@ -520,7 +676,9 @@ impl Claim for ToHost {
                 Ask::FsName { from, to, .. } => {
                     at_most(from, stockade_policy::MAX_PATH).and(at_most(to, stockade_policy::MAX_PATH))
                 }
-                Ask::FsWrite { bytes: Bytes(bytes), .. } if bytes.len() > WRITE => {
+                Ask::FsWrite { bytes: Bytes(bytes), .. } | Ask::HttpWrite { bytes: Bytes(bytes), .. }
+                    if bytes.len() > WRITE =>
+                {
                     Err(Fault::Implausible("a write over its limit"))
                 }
                 Ask::FsWrite { .. }
@@ -529,6 +687,19 @@ impl Claim for ToHost {
                 | Ask::FsSync { .. }
                 | Ask::FsClose { .. } => Ok(()),
                 Ask::ConfigGet { key } => at_most(key, NAME),
+                Ask::HttpSend { request } => at_most(&request.method, NAME)
+                    .and(at_most(&request.authority, NAME))
+                    .and(at_most(&request.path, MAX_TARGET))
+                    .and(few(&request.fields)),
+                Ask::HttpFinish { trailers, .. } => few(trailers),
+                Ask::HttpWait { on, .. } if on.len() > 2 * HTTP_OPEN => {
+                    Err(Fault::Implausible("a wait for more than there can be"))
+                }
+                Ask::HttpWrite { .. }
+                | Ask::HttpHead { .. }
+                | Ask::HttpRead { .. }
+                | Ask::HttpWait { .. }
+                | Ask::HttpClose { .. } => Ok(()),
             },
             Self::Log(log) => at_most(&log.line, LOG_LINE),
             Self::Refused(refused) => at_most(&refused.operation, NAME)

@@ -1,4 +1,4 @@
-use crate::GuestPath;
+use crate::{GuestPath, HttpTarget};
 
 /// One thing that a plugin tries. Every attempt that reaches a resource is one of these, on both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,10 +23,10 @@ pub enum Ask<'a> {
         /// The whole path in the guest's view.
         path: &'a GuestPath,
     },
-    /// Send a request to `host`.
+    /// Send a request.
     Http {
-        /// The canonical host name.
-        host: &'a str,
+        /// Where it goes, in canonical form.
+        target: &'a HttpTarget,
     },
     /// Use the secret `name`.
     Secret {
@@ -88,7 +88,7 @@ impl<'a> Ask<'a> {
             | Self::FsWrite { path }
             | Self::FsCreate { path }
             | Self::FsDelete { path } => path.as_str(),
-            Self::Http { host } => host,
+            Self::Http { target } => target.as_str(),
             Self::Secret { name } | Self::Tool { name } | Self::Model { name } => name,
             Self::Config { key } => key,
             Self::Kv | Self::Log | Self::Clock | Self::Random | Self::Socket => "",

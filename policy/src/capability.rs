@@ -18,7 +18,7 @@ pub enum Capability {
     /// Remove files and directories below a guest path, or move them away.
     #[serde(rename = "fs.delete")]
     FsDelete,
-    /// Outgoing requests to listed hosts.
+    /// Outgoing requests that the host sends.
     #[serde(rename = "http")]
     Http,
     /// A named secret, filled in by the host.
@@ -97,7 +97,7 @@ impl Capability {
     /// Whether this version has a broker arm that can satisfy it. The others can be asked and granted,
     /// are answered with a refusal, and leave a record.
     pub const fn is_available(self) -> bool {
-        self.is_fs() || matches!(self, Self::Config | Self::Log | Self::Clock | Self::Random)
+        self.is_fs() || matches!(self, Self::Http | Self::Config | Self::Log | Self::Clock | Self::Random)
     }
 
     /// Whether a grant of it opens a directory of the host.

@@ -129,12 +129,7 @@ fn covers(scope: &Scope, ask: &Ask<'_>) -> bool {
         | (Scope::FsWrite { root }, Ask::FsWrite { path })
         | (Scope::FsCreate { root }, Ask::FsCreate { path })
         | (Scope::FsDelete { root }, Ask::FsDelete { path }) => path.below(root).is_some(),
-        (Scope::Http { host: pattern }, Ask::Http { host }) => match pattern.strip_prefix("*.") {
-            Some(suffix) => {
-                host.strip_suffix(suffix).is_some_and(|head| head.len() > 1 && head.ends_with('.'))
-            }
-            None => pattern == host,
-        },
+        (Scope::Http { to }, Ask::Http { target }) => to.covers(target),
         (Scope::Secret { name: granted }, Ask::Secret { name })
         | (Scope::Tool { name: granted }, Ask::Tool { name })
         | (Scope::Model { name: granted }, Ask::Model { name }) => granted == name,

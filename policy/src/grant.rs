@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Capability, GuestPath, PluginType};
+use crate::{Capability, GuestPath, HttpScope, PluginType};
 
 /// What one grant opens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -27,10 +27,10 @@ pub enum Scope {
         /// Where the tree stands in the guest's view.
         root: GuestPath,
     },
-    /// Requests to one authority.
+    /// Outgoing requests.
     Http {
-        /// A host name in canonical form, or `*.` and a suffix.
-        host: String,
+        /// Which ones.
+        to: HttpScope,
     },
     /// One named secret.
     Secret {
@@ -89,7 +89,7 @@ impl Scope {
             | Self::FsWrite { root }
             | Self::FsCreate { root }
             | Self::FsDelete { root } => Some(root.as_str()),
-            Self::Http { host } => Some(host),
+            Self::Http { to } => Some(to.as_str()),
             Self::Secret { name } | Self::Tool { name } | Self::Model { name } => Some(name),
             Self::Config { key } => Some(key),
             Self::Kv | Self::Log | Self::Clock | Self::Random => None,

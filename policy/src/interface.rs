@@ -59,8 +59,8 @@ static KNOWN: &[Interface] = &[
     refused("wasi:sockets/tcp-create-socket", "socket"),
     refused("wasi:sockets/udp", "socket"),
     refused("wasi:sockets/udp-create-socket", "socket"),
-    refused("wasi:http/types", "http"),
-    refused("wasi:http/outgoing-handler", "http"),
+    provided("wasi:http/types", Some(Capability::Http)),
+    provided("wasi:http/outgoing-handler", Some(Capability::Http)),
     refused("wasi:http/incoming-handler", "http"),
 ];
 

@@ -51,6 +51,14 @@ pub struct Limits {
     pub written_bytes: u64,
     /// Files and directories that it may make there, less those that it removes.
     pub written_files: u32,
+    /// Requests that a plugin may send in a second.
+    pub http_requests_per_second: u32,
+    /// Bytes in the body of one request.
+    pub http_request_bytes: u64,
+    /// Bytes in the body of one response.
+    pub http_response_bytes: u64,
+    /// Bytes that a plugin may send and receive in the bodies of a day's requests.
+    pub http_bytes_per_day: u64,
 }
 
 /// Why a profile document is not one.
@@ -76,18 +84,18 @@ pub enum ProfileError {
 impl Profile {
     /// The built-in profile of a plugin type.
     pub fn of(plugin_type: PluginType) -> &'static Profile {
-        static BUILT_IN: LazyLock<[Profile; 4]> = LazyLock::new(|| {
-            PluginType::ALL.map(|t| {
-                let text = match t {
-                    PluginType::Node => include_str!("../profiles/node.toml"),
-                    PluginType::Integration => include_str!("../profiles/integration.toml"),
-                    PluginType::Agent => include_str!("../profiles/agent.toml"),
-                    PluginType::QualityGate => include_str!("../profiles/quality_gate.toml"),
-                };
-                Profile::parse(text).unwrap_or_else(|e| panic!("built-in profile {t}: {e}"))
-            })
-        });
-        &BUILT_IN[plugin_type as usize]
+        static NODE: LazyLock<Profile> = LazyLock::new(|| built_in(include_str!("../profiles/node.toml")));
+        static INTEGRATION: LazyLock<Profile> =
+            LazyLock::new(|| built_in(include_str!("../profiles/integration.toml")));
+        static AGENT: LazyLock<Profile> = LazyLock::new(|| built_in(include_str!("../profiles/agent.toml")));
+        static QUALITY_GATE: LazyLock<Profile> =
+            LazyLock::new(|| built_in(include_str!("../profiles/quality_gate.toml")));
+        match plugin_type {
+            PluginType::Node => &NODE,
+            PluginType::Integration => &INTEGRATION,
+            PluginType::Agent => &AGENT,
+            PluginType::QualityGate => &QUALITY_GATE,
+        }
     }
 
     /// Reads and checks a profile document.
@@ -114,4 +122,8 @@ impl Profile {
         }
         Ok(profile)
     }
+}
+
+fn built_in(text: &str) -> Profile {
+    Profile::parse(text).unwrap_or_else(|error| panic!("a built-in profile: {error}"))
 }

@@ -5,6 +5,7 @@ pub mod accounts;
 pub mod around;
 pub mod chance;
 pub mod scene;
+pub mod site;
 
 use std::ffi::OsString;
 use std::fs;

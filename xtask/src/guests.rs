@@ -93,13 +93,14 @@ const EXAMPLES: [(&str, Target); 3] =
     [("text-stats", Target::Bare), ("secret-scan", Target::Wasip2), ("hostile", Target::Wasip2)];
 
 /// Test guests in Rust: file name, package, target.
-const RUST: [(&str, &str, Target); 6] = [
+const RUST: [(&str, &str, Target); 7] = [
     ("greet-rust", "greet", Target::Bare),
     ("greet-rust-wasip1", "greet", Target::Wasip1),
     ("greet-rust-wasip2", "greet", Target::Wasip2),
     ("stateful", "stateful", Target::Bare),
     ("kitchen-sink", "kitchen-sink", Target::Bare),
     ("wasi-tour", "wasi-tour", Target::Wasip2),
+    ("http-tour", "http-tour", Target::Wasip2),
 ];
 
 const GUESTS: &str = "tests/guests";

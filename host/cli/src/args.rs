@@ -76,7 +76,8 @@ pub(crate) struct Loading {
     /// The type of a bare component: node, integration, agent, quality_gate.
     #[arg(long = "type", value_name = "TYPE")]
     pub(crate) plugin_type: Option<String>,
-    /// Grants the plugin a directory: fs.read=HOST_DIR:GUEST_DIR, or fs.write, fs.create, fs.delete.
+    /// Grants the plugin a directory: fs.read=HOST_DIR:GUEST_DIR, or fs.write, fs.create, fs.delete; or requests:
+    /// http=[METHODS ][SCHEME://]HOST[:PORT][/PATH].
     #[arg(long = "grant", value_name = "CAPABILITY=RESOURCE")]
     pub(crate) grants: Vec<String>,
     /// Sets a configuration value that the plugin may read.
@@ -91,6 +92,12 @@ pub(crate) struct Loading {
     /// Gives the plugin /scratch, a directory of its own that goes with it.
     #[arg(long)]
     pub(crate) scratch: bool,
+    /// Lets granted requests reach addresses that are closed to plugins, as 127.0.0.1 or 10.1.0.0/16.
+    #[arg(long = "allow-address", value_name = "RANGE")]
+    pub(crate) addresses: Vec<String>,
+    /// Trusts the certificate authorities in this PEM file, besides the system's, when requests are sent.
+    #[arg(long = "trust", value_name = "FILE")]
+    pub(crate) trust: Vec<PathBuf>,
     /// Which namespaces the worker gets.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) namespaces: Namespaces,

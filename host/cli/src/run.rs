@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use stockade_host::{CallOptions, GrantRequest, Host, LoadRequest, Namespaces, Outcome, Plugin, Status};
+use stockade_host::{CallOptions, Host, LoadRequest, Namespaces, Outcome, Plugin, Status};
 use stockade_package::{Package, Problem};
-use stockade_policy::{Capability, GuestPath, Profile, Source};
+use stockade_policy::Profile;
 
 use crate::args::{self, Loading, Places, Run};
 use crate::exit::Exit;
@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::output::{self, Format, SCHEMA, safe};
 use crate::progress::Progress;
-use crate::value::{self, Grant};
+use crate::value;
 
 pub(crate) fn run(arguments: Run) -> Result<Exit, Failure> {
     let deadline =
@@ -34,13 +34,15 @@ pub(crate) fn load(loading: &Loading, places: &Places) -> Result<(Host, Plugin),
     let memory = loading.memory.as_deref().map(|text| value::size("--memory", text)).transpose()?;
     let size = |text: &String| value::size("--write-limit", text);
     let write_limit = loading.write_limit.as_ref().map(size).transpose()?;
+    let addresses =
+        loading.addresses.iter().map(|text| value::addresses(text)).collect::<Result<Vec<_>, _>>()?;
     let home = Home::find(places)?;
 
     let package = Package::open(&loading.plugin, plugin_type).map_err(|error| Failure::of(&error))?;
     let profile = Profile::of(package.identity.plugin_type);
     let mut request = LoadRequest::new(package);
     for grant in grants {
-        request = request.grant(allow(grant, profile)?);
+        request = request.grant(grant);
     }
     for (key, json) in config {
         request = request.config(key, json);
@@ -54,6 +56,9 @@ pub(crate) fn load(loading: &Loading, places: &Places) -> Result<(Host, Plugin),
     if loading.scratch {
         request = request.scratch();
     }
+    for range in addresses {
+        request = request.allow_addresses(range);
+    }
     let mut builder =
         Host::builder().state_dir(home.state).audit_dir(home.audit).namespaces(match loading.namespaces {
             args::Namespaces::Auto => Namespaces::Cheap,
@@ -62,6 +67,18 @@ pub(crate) fn load(loading: &Loading, places: &Places) -> Result<(Host, Plugin),
         });
     if let Some(folder) = &loading.programs {
         builder = builder.programs_dir(folder);
+    }
+    for path in &loading.trust {
+        let pem = std::fs::read(path).map_err(|error| {
+            let message = format!("{}: {error}", path.display());
+            Failure::usage(
+                "not-a-certificate",
+                "--trust",
+                message,
+                "name a file in PEM form that you can read",
+            )
+        })?;
+        builder = builder.trust(pem);
     }
     let host = builder.build().map_err(|error| Failure::of(&error))?;
     let progress = Progress::start("compiling and confining");
@@ -80,43 +97,6 @@ pub(crate) fn load(loading: &Loading, places: &Places) -> Result<(Host, Plugin),
             Err(Failure::of(&error))
         }
     }
-}
-
-/// A grant of the command line, as the host takes it.
-fn allow(grant: Grant, profile: &Profile) -> Result<GrantRequest, Failure> {
-    let Grant { capability, directory, root } = grant;
-    let tree = match capability {
-        Capability::FsRead => GrantRequest::read_tree,
-        Capability::FsWrite => GrantRequest::write_tree,
-        Capability::FsCreate => GrantRequest::create_in_tree,
-        Capability::FsDelete => GrantRequest::delete_in_tree,
-        _ => return Err(not_here(capability, &root, profile)),
-    };
-    // Whether it is within the ceiling is the host's to say, and to record.
-    Ok(tree(directory, root).from_source(Source::CommandLine))
-}
-
-fn not_here(capability: Capability, root: &GuestPath, profile: &Profile) -> Failure {
-    let reachable = profile.always.contains(&capability)
-        || profile.on_request.contains(&capability)
-        || profile.ceiling.contains_key(&capability);
-    let problem = if reachable {
-        Problem {
-            code: "grant-unavailable",
-            field: format!("--grant {capability}"),
-            message: format!("{capability} cannot be granted on the command line in this version"),
-            next_step: "grant fs.read, fs.write, fs.create or fs.delete, or do without".to_owned(),
-        }
-    } else {
-        Problem {
-            code: "above-ceiling",
-            field: format!("--grant {capability}"),
-            message: format!("{capability}:{root} is above the ceiling of profile {}", profile.plugin_type),
-            next_step: "use a plugin type whose profile can have it, or do without".to_owned(),
-        }
-    };
-    let exit = if reachable { Exit::Usage } else { Exit::Refused };
-    Failure::new(exit, problem)
 }
 
 /// What was recorded during the call, for the JSON document.
@@ -226,13 +206,5 @@ mod tests {
         assert_eq!(exit(Status::Failed, "unknown-tool"), Exit::Usage);
         assert_eq!(exit(Status::Failed, "bad-arguments"), Exit::Usage);
         assert_eq!(exit(Status::Failed, "not-attested"), Exit::UnsupportedHost);
-    }
-
-    #[test]
-    fn a_capability_above_the_ceiling_is_named_with_the_profile() {
-        let grant = value::grant("kv=/a:/b").expect("a grant");
-        let failure = allow(grant, Profile::of(stockade_policy::PluginType::Node)).expect_err("refused");
-        assert_eq!((failure.problem.code, failure.exit), ("above-ceiling", Exit::Refused));
-        assert_eq!(failure.problem.message, "kv:/b is above the ceiling of profile node");
     }
 }

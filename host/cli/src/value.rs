@@ -3,24 +3,20 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+use stockade_host::GrantRequest;
 use stockade_ipc::bounds::{CONFIG_VALUE, PAYLOAD};
-use stockade_policy::{Capability, GuestPath};
+use stockade_policy::{Capability, GuestPath, Source};
 
 use crate::failure::Failure;
 use crate::output::is_json;
 
 const GRANT: &str = "write --grant fs.RIGHT=HOST_DIR:GUEST_DIR, as --grant fs.read=./src:/src";
-
-/// What `--grant` opens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Grant {
-    pub(crate) capability: Capability,
-    pub(crate) directory: PathBuf,
-    pub(crate) root: GuestPath,
-}
+const HTTP_GRANT: &str = "write --grant 'http=[METHODS ][SCHEME://]HOST[:PORT][/PATH]', as --grant http=api.example.org or --grant 'http=GET,POST api.example.org/v1'";
 
 /// `5s`, `500ms`, `2m`.
 pub(crate) fn duration(option: &str, text: &str) -> Result<Duration, Failure> {
@@ -63,10 +59,10 @@ pub(crate) fn size(option: &str, text: &str) -> Result<u64, Failure> {
     }
 }
 
-/// `fs.read=HOST_DIR:GUEST_DIR`, or `fs.write`, `fs.create`, `fs.delete`. A host directory may have colons in its name.
-pub(crate) fn grant(text: &str) -> Result<Grant, Failure> {
+/// `fs.read=HOST_DIR:GUEST_DIR` (or `fs.write`, `fs.create`, `fs.delete`), `http=[METHODS ]HOST[:PORT][/PATH]`.
+pub(crate) fn grant(text: &str) -> Result<GrantRequest, Failure> {
     let bad = |message: String| Failure::usage("bad-grant", "--grant", message, GRANT);
-    let (name, trees) =
+    let (name, resource) =
         text.split_once('=').ok_or_else(|| bad(format!("{text:?} is not a capability and its resource")))?;
     let capability: Capability = name.parse().map_err(|error| {
         let names: Vec<_> = Capability::ALL.iter().map(|capability| capability.as_str()).collect();
@@ -77,13 +73,49 @@ pub(crate) fn grant(text: &str) -> Result<Grant, Failure> {
             &format!("the capabilities are {}", names.join(", ")),
         )
     })?;
-    let split = trees.rfind(":/").ok_or_else(|| bad(format!("{trees:?} has no :GUEST_DIR")))?;
-    let (directory, guest) = (&trees[..split], &trees[split + 1..]);
+    let tree = match capability {
+        Capability::FsRead => GrantRequest::read_tree,
+        Capability::FsWrite => GrantRequest::write_tree,
+        Capability::FsCreate => GrantRequest::create_in_tree,
+        Capability::FsDelete => GrantRequest::delete_in_tree,
+        Capability::Http => {
+            let to = resource.parse().map_err(|error| {
+                let message = format!("{resource:?}: {error}");
+                Failure::usage("bad-grant", "--grant", message, HTTP_GRANT)
+            })?;
+            return Ok(GrantRequest::http(to).from_source(Source::CommandLine));
+        }
+        _ => {
+            let message = format!("{capability} cannot be granted on the command line in this version");
+            return Err(Failure::usage(
+                "grant-unavailable",
+                "--grant",
+                message,
+                "grant fs or http, or do without",
+            ));
+        }
+    };
+    // A directory of the host may have colons in its name.
+    let split = resource.rfind(":/").ok_or_else(|| bad(format!("{resource:?} has no :GUEST_DIR")))?;
+    let (directory, guest) = (&resource[..split], &resource[split + 1..]);
     if directory.is_empty() {
-        return Err(bad(format!("{trees:?} has no HOST_DIR")));
+        return Err(bad(format!("{resource:?} has no HOST_DIR")));
     }
     let root = GuestPath::parse(guest).map_err(|error| bad(format!("{guest:?}: {error}")))?;
-    Ok(Grant { capability, directory: PathBuf::from(directory), root })
+    Ok(tree(PathBuf::from(directory), root).from_source(Source::CommandLine))
+}
+
+/// `127.0.0.0/8`, or one address.
+pub(crate) fn addresses(text: &str) -> Result<IpNet, Failure> {
+    let one = || text.parse::<IpAddr>().map(IpNet::from);
+    text.parse().or_else(|_| one()).map_err(|_| {
+        Failure::usage(
+            "bad-address-range",
+            "--allow-address",
+            format!("{text:?} is no range of addresses"),
+            "write an address and the length of its prefix, as 10.1.0.0/16 or ::1/128",
+        )
+    })
 }
 
 /// `KEY=JSON`.
@@ -158,11 +190,29 @@ mod tests {
 
     #[test]
     fn grants_split_at_the_last_guest_path() {
-        let grant =
-            |text| super::grant(text).map(|g| (g.directory.display().to_string(), g.root.to_string()));
-        assert_eq!(grant("fs.read=./src:/src").expect("one"), ("./src".into(), "/src".into()));
-        assert_eq!(grant("fs.read=/a:b:/c").expect("one"), ("/a:b".into(), "/c".into()));
-        assert_eq!(grant("fs.read=/a=b:/").expect("one"), ("/a=b".into(), "/".into()));
+        let tree = |directory: &str, root| {
+            let root = GuestPath::parse(root).expect("a path");
+            GrantRequest::read_tree(directory, root).from_source(Source::CommandLine)
+        };
+        assert_eq!(grant("fs.read=./src:/src").expect("one"), tree("./src", "/src"));
+        assert_eq!(grant("fs.read=/a:b:/c").expect("one"), tree("/a:b", "/c"));
+        assert_eq!(grant("fs.read=/a=b:/").expect("one"), tree("/a=b", "/"));
+    }
+
+    #[test]
+    fn grants_of_requests_are_read_as_the_policy_reads_them() {
+        let to = "GET api.example.org/v1".parse().expect("a scope");
+        let granted = GrantRequest::http(to).from_source(Source::CommandLine);
+        assert_eq!(grant("http=GET https://api.example.org:443/v1").expect("one"), granted);
+        assert_eq!(code(grant("http=API.example.org")), "bad-grant");
+        assert_eq!(code(grant("tool=a/b#c")), "grant-unavailable");
+    }
+
+    #[test]
+    fn ranges_of_addresses_are_networks_or_single_addresses() {
+        assert_eq!(addresses("10.1.0.0/16").expect("a range").to_string(), "10.1.0.0/16");
+        assert_eq!(addresses("::1").expect("an address").to_string(), "::1/128");
+        assert_eq!(code(addresses("10.1.0.0/33")), "bad-address-range");
     }
 
     #[test]

@@ -118,6 +118,12 @@ pub enum HostError {
         /// Its key.
         key: String,
     },
+    /// What was given as a certificate authority is none.
+    #[error("the certificate authorities are not PEM: {why}")]
+    Authority {
+        /// What is wrong with it.
+        why: String,
+    },
     /// The host was stopped.
     #[error("the host was stopped")]
     Stopped,
@@ -213,6 +219,11 @@ impl Explain for HostError {
                 "config-too-large",
                 format!("config {key}"),
                 "give fewer or shorter values; put large ones into a file that the plugin may read".into(),
+            ),
+            Self::Authority { .. } => (
+                "not-a-certificate",
+                "certificate authorities".into(),
+                "give a file in PEM form, with BEGIN CERTIFICATE in it".into(),
             ),
             Self::Stopped => ("stopped", "host".into(), "build a new host".into()),
         };

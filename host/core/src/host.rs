@@ -4,15 +4,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ipnet::IpNet;
 use stockade_audit::{Log, Plugin as AuditPlugin};
 use stockade_ipc::Load;
 use stockade_ipc::bounds::{CONFIG_VALUE, NAME};
 use stockade_package::{InstanceMode, check_imports};
-use stockade_policy::{GuestPath, PluginType, Profile, Request, Scope, Source, Unresolved, resolve, stands};
+use stockade_policy::{
+    Grants, GuestPath, Limits, PluginType, Profile, Request, Scope, Source, Unresolved, resolve, stands,
+};
 
-use crate::broker::{Growth, Tree};
+use crate::broker::{Broker, Growth, Http, Tree};
 use crate::cache::Cache;
 use crate::compile::compile;
+use crate::egress::{Egress, Reach};
 use crate::error::{HostError, memory_limit};
 use crate::flush::Flusher;
 use crate::launch::{Launcher, Namespaces};
@@ -35,6 +39,7 @@ pub(crate) struct Inner {
     pub(crate) sentinel: Arc<Sentinel>,
     pub(crate) programs: Programs,
     pub(crate) log: Arc<Log>,
+    egress: Arc<Egress>,
     flusher: Flusher,
     cache: Cache,
     /// The state folder.
@@ -55,6 +60,7 @@ pub struct HostBuilder {
     programs: Option<PathBuf>,
     namespaces: Namespaces,
     restarts_per_second: NonZeroU32,
+    authorities: Vec<Vec<u8>>,
 }
 
 /// Workers of one plugin that may die a second before it has to wait. Starting one takes a processor 0.5 to
@@ -71,6 +77,7 @@ impl Host {
             programs: None,
             namespaces: Namespaces::default(),
             restarts_per_second: RESTARTS_PER_SECOND,
+            authorities: Vec::new(),
         }
     }
 
@@ -84,7 +91,7 @@ impl Host {
 
     /// [`load`](Self::load) on this thread.
     pub fn load_blocking(&self, request: LoadRequest) -> Result<Plugin, HostError> {
-        let LoadRequest { package, mut grants, config, memory_bytes, quota, scratch } = request;
+        let LoadRequest { package, mut grants, config, memory_bytes, quota, scratch, addresses } = request;
         let plugin_type = package.identity.plugin_type;
         let profile = Profile::of(plugin_type);
         let component =
@@ -164,10 +171,23 @@ impl Host {
             reuse_instance: package.instance == InstanceMode::Reused,
             memory_bytes,
         };
-        let (bytes, files) = quota.unwrap_or((profile.limits.written_bytes, profile.limits.written_files));
-        let growth = Growth::up_to(bytes, files);
-        let made = Made { identity, profile, artifact, load, trees, config, growth, scratch, tools, pending };
+        let allowance = Allowance { quota, addresses: addresses.into(), limits: profile.limits };
+        let broker = self.broker(&load.grants, trees, config, allowance);
+        let made = Made { identity, profile, artifact, load, broker, scratch, tools, pending };
         Plugin::start(self, made)
+    }
+
+    /// What does for the plugin what only the host can.
+    fn broker(&self, grants: &Grants, trees: Vec<Tree>, config: Config, allowance: Allowance) -> Arc<Broker> {
+        let Allowance { quota, addresses, limits } = allowance;
+        let (bytes, files) = quota.unwrap_or((limits.written_bytes, limits.written_files));
+        let reach = Reach {
+            opened: addresses,
+            request_bytes: limits.http_request_bytes,
+            response_bytes: limits.http_response_bytes,
+        };
+        let http = Http::new(Arc::clone(&self.0.egress), reach, limits);
+        Arc::new(Broker::new(grants.clone(), trees, config, Growth::up_to(bytes, files), http))
     }
 
     /// Ends every worker and closes the log. Plugins that are still held answer with failures.
@@ -187,6 +207,13 @@ impl Host {
             tracing::error!(target: "stockade::host", %error, "the audit log did not close");
         }
     }
+}
+
+/// What a plugin may use up and reach of what its grants open.
+struct Allowance {
+    quota: Option<(u64, u32)>,
+    addresses: Arc<[IpNet]>,
+    limits: Limits,
 }
 
 /// The granted directories, each once. Two at one place in the plugin's view would leave it open which is meant.
@@ -285,6 +312,13 @@ impl HostBuilder {
         self
     }
 
+    /// Trusts the certificate authorities in this PEM text as well as the system's when plugins send requests
+    /// over TLS.
+    pub fn trust(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.authorities.push(pem.into());
+        self
+    }
+
     /// Checks the machine, takes in the programs, opens the log. Fails where any layer is missing.
     pub fn build(self) -> Result<Host, HostError> {
         if stands("host.every-layer") {
@@ -308,6 +342,7 @@ impl HostBuilder {
             programs,
             flusher: Flusher::start(Arc::clone(&log)).map_err(HostError::Sentinel)?,
             log,
+            egress: Arc::new(Egress::new(&self.authorities)?),
             cache,
             state: state.clone(),
             restarts_per_second: self.restarts_per_second,

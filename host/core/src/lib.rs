@@ -24,6 +24,7 @@ mod broker;
 mod cache;
 mod compile;
 mod connection;
+mod egress;
 mod error;
 mod fate;
 mod flush;

@@ -1,7 +1,8 @@
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use stockade_package::Package;
-use stockade_policy::{GuestPath, Scope, Source};
+use stockade_policy::{GuestPath, HttpScope, Scope, Source};
 
 use crate::host::Config;
 
@@ -15,6 +16,7 @@ pub struct LoadRequest {
     pub(crate) memory_bytes: Option<u64>,
     pub(crate) quota: Option<(u64, u32)>,
     pub(crate) scratch: bool,
+    pub(crate) addresses: Vec<IpNet>,
 }
 
 /// An operator's yes to one resource of the host.
@@ -46,6 +48,11 @@ impl GrantRequest {
         GrantRequest::of(Scope::FsDelete { root }, directory)
     }
 
+    /// Sending requests.
+    pub fn http(to: HttpScope) -> GrantRequest {
+        GrantRequest::of(Scope::Http { to }, PathBuf::new())
+    }
+
     fn of(scope: Scope, directory: impl Into<PathBuf>) -> GrantRequest {
         GrantRequest { scope, directory: directory.into(), source: Source::Embedder }
     }
@@ -68,6 +75,7 @@ impl LoadRequest {
             memory_bytes: None,
             quota: None,
             scratch: false,
+            addresses: Vec::new(),
         }
     }
 
@@ -94,6 +102,13 @@ impl LoadRequest {
     /// goes with every worker, and the directory with the plugin.
     pub fn scratch(mut self) -> Self {
         self.scratch = true;
+        self
+    }
+
+    /// Lets granted requests reach a range of addresses that is closed to plugins: loopback, private networks,
+    /// link-local and the like. A range of one version of IP opens nothing of the other.
+    pub fn allow_addresses(mut self, range: IpNet) -> Self {
+        self.addresses.push(range);
         self
     }
 

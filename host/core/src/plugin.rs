@@ -8,10 +8,10 @@ use stockade_package::{Explain, Problem, Tool};
 use stockade_policy::{Capability, Profile, Scope, stands};
 
 use crate::boot::{BootError, Booting, LoadingCalls};
-use crate::broker::{Broker, Growth, Tree};
+use crate::broker::Broker;
 use crate::error::{HostError, deadline};
 use crate::fate::Cause;
-use crate::host::{Config, Host};
+use crate::host::Host;
 use crate::launch::{ResourceLimits, Spec, widen};
 use crate::log::LogGate;
 use crate::memfd::{SealedFile, hex};
@@ -30,9 +30,7 @@ pub(crate) struct Made {
     pub(crate) profile: &'static Profile,
     pub(crate) artifact: SealedFile,
     pub(crate) load: Load,
-    pub(crate) trees: Vec<Tree>,
-    pub(crate) config: Config,
-    pub(crate) growth: Growth,
+    pub(crate) broker: Arc<Broker>,
     pub(crate) scratch: Option<Scratch>,
     pub(crate) tools: Vec<Tool>,
     pub(crate) pending: Vec<Scope>,
@@ -72,8 +70,7 @@ const OVERHEAD_BYTES: u64 = 32 * 1024 * 1024;
 
 impl Plugin {
     pub(crate) fn start(host: &Host, made: Made) -> Result<Plugin, HostError> {
-        let Made { identity, profile, artifact, load, trees, config, growth, scratch, tools, pending } = made;
-        let broker = Arc::new(Broker::new(load.grants.clone(), trees, config, growth));
+        let Made { identity, profile, artifact, load, broker, scratch, tools, pending } = made;
         let plugin = Plugin(Arc::new(Inner {
             host: host.clone(),
             identity,

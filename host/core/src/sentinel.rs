@@ -28,7 +28,7 @@ pub(crate) struct Watch {
     process: Arc<Process>,
     listener: Listener,
     socket: Arc<Stream>,
-    pub(crate) trail: Trail,
+    pub(crate) trail: Arc<Trail>,
     pub(crate) fate: Fate,
     /// Nanoseconds since the sentinel's origin; [`NEVER`] while no call runs.
     deadline: AtomicU64,
@@ -52,7 +52,7 @@ impl Watch {
             process,
             listener,
             socket,
-            trail,
+            trail: Arc::new(trail),
             fate: Fate::default(),
             deadline: AtomicU64::new(NEVER),
             allowance: AtomicU64::new(0),

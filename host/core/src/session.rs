@@ -5,12 +5,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use stockade_ipc::{Call, Fault, Outcome, ToHost};
+use stockade_ipc::{Ask, Call, Fault, Outcome, ToHost};
 use stockade_policy::stands;
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::{self, Handle, RuntimeFlavor};
 
-use crate::broker::{Broker, OpenFiles};
+use crate::broker::{Awaited, Broker, Open};
 use crate::connection::{Connection, Progress};
 use crate::fate::Cause;
 use crate::log::LogGate;
@@ -24,9 +24,9 @@ pub(crate) struct Session {
     connection: Connection,
     watch: Arc<Watch>,
     broker: Arc<Broker>,
-    files: OpenFiles,
+    open: Open,
     /// Whether what an instance has open outlives a call, as the instance does.
-    keeps_files: bool,
+    keeps_open: bool,
     log: LogGate,
     sentinel: Arc<Sentinel>,
     /// In the reactor of the runtime that the last call came from.
@@ -64,6 +64,16 @@ impl From<io::Error> for Break {
     }
 }
 
+/// What has to happen next in a call.
+enum Step {
+    /// It is over.
+    Returned(Outcome),
+    /// Something has to come before this can be answered.
+    Wait(Ask, Awaited),
+    /// The worker has not said everything.
+    Read,
+}
+
 /// What a call came to: the worker's answer, or the end of the worker.
 pub(crate) type Called = Result<Outcome, (Option<Cause>, Ended)>;
 
@@ -72,12 +82,12 @@ impl Session {
         connection: Connection,
         watch: Arc<Watch>,
         broker: Arc<Broker>,
-        keeps_files: bool,
+        keeps_open: bool,
         log: LogGate,
         sentinel: Arc<Sentinel>,
     ) -> Session {
-        let files = OpenFiles::default();
-        Session { connection, watch, broker, files, keeps_files, log, sentinel, readiness: None, calls: 0 }
+        let open = Open::default();
+        Session { connection, watch, broker, open, keeps_open, log, sentinel, readiness: None, calls: 0 }
     }
 
     pub(crate) fn watch(&self) -> &Arc<Watch> {
@@ -89,8 +99,15 @@ impl Session {
         let result = self.begin(call, allowance).and_then(|number| {
             self.connection.flush(true)?;
             loop {
-                if let Some(outcome) = self.advance(number, false)? {
-                    return Ok(outcome);
+                match self.advance(number, false)? {
+                    Step::Returned(outcome) => return Ok(outcome),
+                    Step::Wait(ask, awaited) => {
+                        let broker = Arc::clone(&self.broker);
+                        broker.egress().runtime()?.block_on(self.await_requests(&awaited))?;
+                        self.answer(&ask, false)?;
+                        continue;
+                    }
+                    Step::Read => {}
                 }
                 if self.connection.read_more(true)? == Progress::End {
                     return Err(self.ended());
@@ -132,9 +149,17 @@ impl Session {
         // Where the runtime has other threads, a slow disk keeps this one alone.
         let apart = runtime.runtime_flavor() == RuntimeFlavor::MultiThread;
         loop {
-            if let Some(outcome) = self.advance(number, apart)? {
-                self.readiness = Some((runtime.id(), readiness));
-                return Ok(outcome);
+            match self.advance(number, apart)? {
+                Step::Returned(outcome) => {
+                    self.readiness = Some((runtime.id(), readiness));
+                    return Ok(outcome);
+                }
+                Step::Wait(ask, awaited) => {
+                    self.await_requests(&awaited).await?;
+                    self.answer(&ask, apart)?;
+                    continue;
+                }
+                Step::Read => {}
             }
             let mut ready = readiness.readable().await?;
             match self.connection.read_more(false)? {
@@ -159,30 +184,44 @@ impl Session {
         if self.connection.is_torn() { Break::Fault(Fault::Torn) } else { Break::End }
     }
 
-    /// Takes every whole message there is and does what it says. Some once the call has returned.
-    /// What is asked is done `apart` from the other tasks of a runtime.
-    fn advance(&mut self, number: u64, apart: bool) -> Result<Option<Outcome>, Break> {
+    /// Waits for a request of the worker's, and for nothing any more once the worker is gone.
+    async fn await_requests(&mut self, awaited: &Awaited) -> Result<(), Break> {
+        let watch = Arc::clone(&self.watch);
+        tokio::select! {
+            biased;
+            () = self.open.requests.come(awaited, self.broker.egress()) => Ok(()),
+            _ = watch.fate.wait_async() => Err(Break::End),
+        }
+    }
+
+    /// Does what is asked, `apart` from the other tasks of a runtime, and answers.
+    fn answer(&mut self, ask: &Ask, apart: bool) -> Result<(), Break> {
+        let mut answer = || self.broker.answer(ask, &mut self.open, &self.watch.trail);
+        let (answer, file): (_, Option<OwnedFd>) =
+            if apart { tokio::task::block_in_place(answer) } else { answer() }?;
+        match file {
+            Some(file) => self.connection.send_with_files(&answer.into(), &[file.as_fd()])?,
+            None => self.connection.send_with_files(&answer.into(), &[])?,
+        }
+        Ok(())
+    }
+
+    /// Takes every whole message there is and does what it says, up to one that has to be waited for.
+    fn advance(&mut self, number: u64, apart: bool) -> Result<Step, Break> {
         while let Some(message) = self.connection.take()? {
             match message {
                 ToHost::Return(returned) if returned.call == number || !stands("session.call-number") => {
                     self.log.settle(&self.watch.trail)?;
-                    if !self.keeps_files {
-                        self.files.clear();
+                    if !self.keeps_open {
+                        self.open.clear();
                     }
-                    return Ok(Some(returned.outcome));
+                    return Ok(Step::Returned(returned.outcome));
                 }
                 ToHost::Return(_) => return Err(Fault::Implausible("a return to another call").into()),
-                ToHost::Ask(ask) => {
-                    let mut answer = || self.broker.answer(&ask, &mut self.files, &self.watch.trail);
-                    let (answer, file): (_, Option<OwnedFd>) =
-                        if apart { tokio::task::block_in_place(answer) } else { answer() }?;
-                    match file {
-                        Some(file) => {
-                            self.connection.send_with_files(&answer.into(), &[file.as_fd()])?;
-                        }
-                        None => self.connection.send_with_files(&answer.into(), &[])?,
-                    }
-                }
+                ToHost::Ask(ask) => match self.open.requests.awaited(&ask) {
+                    Some(awaited) => return Ok(Step::Wait(ask, awaited)),
+                    None => self.answer(&ask, apart)?,
+                },
                 ToHost::Log(line) => self.log.pass(&line, &self.watch.trail)?,
                 ToHost::Refused(claim) => self.watch.trail.claimed(&claim)?,
                 // The phase table lets nothing else through in phase Calling.
@@ -192,7 +231,7 @@ impl Session {
                 }
             }
         }
-        Ok(None)
+        Ok(Step::Read)
     }
 
     /// Names the cause, records it, and ends the worker.

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use stockade_audit::{AuditError, Decision, Layer, Log, Plugin, Record};
 use stockade_ipc::{Fault, Refused};
-use stockade_policy::{Ask, Denial, Grants, GuestPath, PathError, Rule, stands};
+use stockade_policy::{Ask, Denial, Grants, GuestPath, HttpTarget, PathError, Rule, stands};
 
 use crate::boot::BootError;
 use crate::fate::Cause;
@@ -221,13 +222,58 @@ impl Trail {
         path: &GuestPath,
         why: &'static str,
     ) -> Result<(), Unrecorded> {
+        let more = "allow the plugin to write more if it needs to, or remove what it wrote";
+        self.over_limit(operation, path.as_str(), why, more)
+    }
+
+    /// A request that would be one too many, or too much.
+    pub(crate) fn over_budget(&self, target: &str, why: &'static str) -> Result<(), Unrecorded> {
+        self.over_limit("http", target, why, "the profile has the limits of requests; wait, or ask for less")
+    }
+
+    fn over_limit(
+        &self,
+        operation: &'static str,
+        resource: &str,
+        why: &'static str,
+        next_step: &'static str,
+    ) -> Result<(), Unrecorded> {
         let record = self
             .record(Layer::Limits, "quota", Decision::Denied)
             .operation(operation)
-            .resource(path.as_str().to_owned())
+            .resource(resource.to_owned())
             .reason(why)
-            .next_step("allow the plugin to write more if it needs to, or remove what it wrote");
+            .next_step(next_step);
         self.write(&record).map(drop)
+    }
+
+    /// A request that no honest worker sends.
+    pub(crate) fn malformed_request(&self, what: &str, why: String) -> Result<(), Unrecorded> {
+        self.refused("http", what.to_owned(), "http.target", why, HOSTILE)
+    }
+
+    /// A number of a request that no honest worker sends.
+    pub(crate) fn unknown_request(&self, number: u32) -> Result<(), Unrecorded> {
+        let request = format!("request number {number}");
+        self.refused("http", request, "http.requests", "the worker has no such request on its way", HOSTILE)
+    }
+
+    /// A granted request whose name leads to an address that is closed to plugins.
+    pub(crate) fn unreachable_address(
+        &self,
+        target: &HttpTarget,
+        address: IpAddr,
+        why: &'static str,
+    ) -> Result<(), Unrecorded> {
+        let why = format!("the host is at {address}, which is {why}");
+        let open = "open the range of addresses if the plugin should reach it (--allow-address)";
+        self.refused("http", target.as_str().to_owned(), "http.address", why, open)
+    }
+
+    /// A granted request to a server that does not prove to be the one that was meant.
+    pub(crate) fn untrusted_server(&self, target: &HttpTarget, why: &str) -> Result<(), Unrecorded> {
+        let trust = "have the server's certificate put right, or name its authority (--trust)";
+        self.refused("http", target.as_str().to_owned(), "http.certificate", why.to_owned(), trust)
     }
 
     /// A number of a file that no honest worker sends.

@@ -26,7 +26,9 @@ pub(crate) const fn expected(capability: Capability) -> &'static str {
         Capability::FsRead | Capability::FsWrite | Capability::FsCreate | Capability::FsDelete => {
             "an absolute path in the plugin's view, as \"/src\""
         }
-        Capability::Http => "a host name in lower case, as \"api.example.org\" or \"*.example.org\"",
+        Capability::Http => {
+            "[METHODS ][SCHEME://]HOST[:PORT][/PATH] in lower case, as \"api.example.org\" or \"GET *.example.org/v1\""
+        }
         Capability::Config => "a key, as \"region\", or a prefix, as \"db.*\"",
         Capability::Secret | Capability::Model => "a name of letters, digits, -, _ and .",
         Capability::Tool => "publisher/plugin#tool",
@@ -39,22 +41,6 @@ fn is_name(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
-/// A host name in the one spelling that grants compare: lower case, letters, digits and inner hyphens,
-/// no trailing dot, no port, not an address.
-fn is_host(text: &str) -> bool {
-    let name = text.strip_prefix("*.").unwrap_or(text);
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    };
-    let last = name.rsplit('.').next().unwrap_or_default();
-    (1..=253).contains(&name.len())
-        && name.split('.').all(label)
-        && last.bytes().any(|b| b.is_ascii_lowercase())
-}
-
 fn scope(capability: Capability, resource: &str) -> Option<Scope> {
     let named = || is_name(resource).then(|| resource.to_owned());
     Some(match capability {
@@ -62,7 +48,7 @@ fn scope(capability: Capability, resource: &str) -> Option<Scope> {
         Capability::FsWrite => Scope::FsWrite { root: GuestPath::parse(resource).ok()? },
         Capability::FsCreate => Scope::FsCreate { root: GuestPath::parse(resource).ok()? },
         Capability::FsDelete => Scope::FsDelete { root: GuestPath::parse(resource).ok()? },
-        Capability::Http => Scope::Http { host: is_host(resource).then(|| resource.to_owned())? },
+        Capability::Http => Scope::Http { to: resource.parse().ok()? },
         Capability::Secret => Scope::Secret { name: named()? },
         Capability::Model => Scope::Model { name: named()? },
         Capability::Config => {

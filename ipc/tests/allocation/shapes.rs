@@ -41,8 +41,14 @@ pub(crate) fn of<T: DeserializeOwned>() -> Shapes {
     let mut shapes = Shapes::default();
     let mut choices: Vec<(u32, u32)> = Vec::new();
     loop {
-        let mut walk =
-            Walk { shapes: &mut shapes, choices: &mut choices, at: 0, out: Vec::new(), within: Vec::new() };
+        let mut walk = Walk {
+            shapes: &mut shapes,
+            choices: &mut choices,
+            at: 0,
+            out: Vec::new(),
+            within: Vec::new(),
+            text: "/",
+        };
         T::deserialize(&mut walk).expect("a body made for the type is one of the type");
         let body = walk.out;
         shapes.bodies.push(body);
@@ -68,6 +74,8 @@ struct Walk<'a> {
     at: usize,
     out: Vec<u8>,
     within: Vec<&'static str>,
+    /// One character that is whatever a text has to be here: a guest path, or a host.
+    text: &'static str,
 }
 
 impl Walk<'_> {
@@ -127,9 +135,8 @@ impl<'de> Deserializer<'de> for &mut Walk<'_> {
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         self.length(true);
-        // A text that is a guest path, too.
-        self.out.push(b'/');
-        visitor.visit_str("/")
+        self.out.extend(self.text.as_bytes());
+        visitor.visit_str(self.text)
     }
 
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -208,7 +215,11 @@ impl<'de> Deserializer<'de> for &mut Walk<'_> {
     ) -> Result<V::Value, Error> {
         let variant = self.choose(variants.len());
         self.out.extend(variant.to_le_bytes());
-        self.named(name, |walk| visitor.visit_enum(Variant { walk, variant }))
+        let grants_requests = name == "Scope" && variants[variant as usize] == "Http";
+        let usual = std::mem::replace(&mut self.text, if grants_requests { "a" } else { "/" });
+        let done = self.named(name, |walk| visitor.visit_enum(Variant { walk, variant }));
+        self.text = usual;
+        done
     }
 
     fn is_human_readable(&self) -> bool {

@@ -6,10 +6,11 @@ use proptest::prelude::*;
 use stockade_ipc::phase::Sender;
 use stockade_ipc::{
     Answer, Ask, Bytes, Call, Compile, CompileFault, Compiled, Confined, Entry, Export, FileKind, FsError,
-    Hello, Import, Kind, Load, Loaded, Log, LogLevel, Make, NewTime, Outcome, Param, Phase, Phases, Refused,
-    Rejected, Return, Stat, ToHost, ToWorker, ToolError, Trap, WitType, World,
+    Hello, HttpFault, HttpField, HttpInterest, HttpRequest, Import, Kind, Load, Loaded, Log, LogLevel, Make,
+    NewTime, Outcome, Param, Phase, Phases, Refused, Rejected, Return, Stat, ToHost, ToWorker, ToolError,
+    Trap, WitType, World,
 };
-use stockade_policy::{Grant, Grants, GuestPath, PluginType, Rule, Scope, Source};
+use stockade_policy::{Grant, Grants, GuestPath, HttpScheme, PluginType, Rule, Scope, Source};
 
 /// The messages that bring a session to a phase.
 pub(crate) fn way_to(phase: Phase) -> &'static [Kind] {
@@ -118,7 +119,40 @@ fn ask() -> impl Strategy<Value = Ask> {
         text().prop_map(|path| Ask::FsMakeDirectory { path }),
         (text(), any::<bool>()).prop_map(|(path, directory)| Ask::FsRemove { path, directory }),
         (text(), text(), any::<bool>()).prop_map(|(from, to, keep)| Ask::FsName { from, to, keep }),
+        request().prop_map(|request| Ask::HttpSend { request }),
+        (any::<u32>(), vec(any::<u8>(), 0..300))
+            .prop_map(|(request, bytes)| Ask::HttpWrite { request, bytes: Bytes(bytes) }),
+        (any::<u32>(), fields()).prop_map(|(request, trailers)| Ask::HttpFinish { request, trailers }),
+        any::<(u32, bool)>().prop_map(|(request, wait)| Ask::HttpHead { request, wait }),
+        any::<(u32, bool)>().prop_map(|(request, wait)| Ask::HttpRead { request, wait }),
+        (vec(interest(), 0..4), option::of(any::<u64>()))
+            .prop_map(|(on, nanoseconds)| Ask::HttpWait { on, nanoseconds }),
+        any::<u32>().prop_map(|request| Ask::HttpClose { request }),
     ]
+}
+
+fn fields() -> impl Strategy<Value = Vec<HttpField>> {
+    vec((text(), vec(any::<u8>(), 0..30).prop_map(Bytes)), 0..4)
+}
+
+fn request() -> impl Strategy<Value = HttpRequest> {
+    let scheme = prop::sample::select(vec![HttpScheme::Https, HttpScheme::Http]);
+    let words = (text(), scheme, text(), text());
+    (words, fields(), any::<bool>(), any::<[Option<u64>; 3]>()).prop_map(
+        |((method, scheme, authority, path), fields, body, patience)| HttpRequest {
+            method,
+            scheme,
+            authority,
+            path,
+            fields,
+            body,
+            patience,
+        },
+    )
+}
+
+fn interest() -> impl Strategy<Value = HttpInterest> {
+    prop_oneof![any::<u32>().prop_map(HttpInterest::Arrival), any::<u32>().prop_map(HttpInterest::Room)]
 }
 
 fn level() -> impl Strategy<Value = LogLevel> {
@@ -153,7 +187,8 @@ fn grants() -> impl Strategy<Value = Grants> {
         Just(Scope::FsRead { root: GuestPath::parse("/src").unwrap() }),
         Just(Scope::Log),
         text().prop_map(|key| Scope::Config { key }),
-        text().prop_map(|host| Scope::Http { host }),
+        prop::sample::select(vec!["a.org", "GET,POST http://*.a.org:81/b"])
+            .prop_map(|to| Scope::Http { to: to.parse().unwrap() }),
     ];
     let source = prop_oneof![
         Just(Source::CommandLine),
@@ -210,6 +245,16 @@ fn answer() -> impl Strategy<Value = Answer> {
         (any::<u32>(), stat()).prop_map(|(file, stat)| Answer::FsWritable(file, stat)),
         any::<u32>().prop_map(Answer::FsWritten),
         Just(Answer::FsDone),
+        any::<u32>().prop_map(Answer::HttpSent),
+        Just(Answer::HttpFailed(HttpFault::DnsError)),
+        any::<u32>().prop_map(Answer::HttpRoom),
+        Just(Answer::HttpPending),
+        (any::<u16>(), fields(), vec(any::<u8>(), 0..300), option::of(fields())).prop_map(
+            |(status, fields, first, end)| Answer::HttpHead { status, fields, first: Bytes(first), end }
+        ),
+        (vec(any::<u8>(), 0..300), option::of(fields()))
+            .prop_map(|(bytes, end)| Answer::HttpBody { bytes: Bytes(bytes), end }),
+        vec(any::<bool>(), 0..8).prop_map(Answer::HttpReady),
     ]
 }
 

@@ -83,7 +83,6 @@ fn granted(scope: Scope) -> Grants {
 #[test]
 fn what_this_version_cannot_do_is_refused_though_granted_and_names_the_grant() {
     let scopes = [
-        (Scope::Http { host: "example.org".into() }, OwnedAsk::Http("example.org".into())),
         (Scope::Kv, OwnedAsk::Kv),
         (Scope::Secret { name: "s".into() }, OwnedAsk::Secret("s".into())),
         (Scope::Tool { name: "a/b#c".into() }, OwnedAsk::Tool("a/b#c".into())),
@@ -119,24 +118,6 @@ fn a_config_star_covers_its_prefix_only() {
     }
     let exact = granted(Scope::Config { key: "db".into() });
     assert!(!decide(&exact, &Ask::Config { key: "db.host" }).is_allowed());
-}
-
-/// Http is not available yet, so the answer is always no; whether the grant *covers* the host shows in why.
-#[test]
-fn a_host_pattern_covers_whole_labels_only() {
-    let grants = granted(Scope::Http { host: "*.example.org".into() });
-    let why = |host| match decide(&grants, &Ask::Http { host }) {
-        Decision::Deny(denial) => denial.why,
-        Decision::Allow(_) => panic!("allowed"),
-    };
-    for host in ["a.example.org", "a.b.example.org"] {
-        assert_eq!(why(host), Why::Unavailable, "{host}");
-    }
-    for host in
-        ["example.org", ".example.org", "evilexample.org", "example.org.evil.net", "a.example.orgx", ""]
-    {
-        assert_eq!(why(host), Why::NotCovered, "{host}");
-    }
 }
 
 #[test]

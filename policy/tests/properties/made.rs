@@ -2,7 +2,7 @@
 //! second time, in other words than the library's.
 
 use proptest::prelude::*;
-use stockade_policy::{Ask, Grant, Grants, GuestPath, Rule, Scope, Source};
+use stockade_policy::{Ask, Grant, Grants, GuestPath, HttpScheme, HttpTarget, Rule, Scope, Source};
 
 #[derive(Clone, Debug)]
 pub(crate) enum OwnedAsk {
@@ -10,7 +10,7 @@ pub(crate) enum OwnedAsk {
     FsWrite(GuestPath),
     FsCreate(GuestPath),
     FsDelete(GuestPath),
-    Http(String),
+    Http(HttpTarget),
     Secret(String),
     Kv,
     Config(String),
@@ -29,7 +29,7 @@ impl OwnedAsk {
             Self::FsWrite(path) => Ask::FsWrite { path },
             Self::FsCreate(path) => Ask::FsCreate { path },
             Self::FsDelete(path) => Ask::FsDelete { path },
-            Self::Http(host) => Ask::Http { host },
+            Self::Http(target) => Ask::Http { target },
             Self::Secret(name) => Ask::Secret { name },
             Self::Kv => Ask::Kv,
             Self::Config(key) => Ask::Config { key },
@@ -57,6 +57,10 @@ fn host() -> impl Strategy<Value = String> {
     prop::sample::select(vec!["a.org", "x.a.org", "y.x.a.org", "xa.org", "org"]).prop_map(str::to_owned)
 }
 
+fn target() -> impl Strategy<Value = HttpTarget> {
+    host().prop_map(|host| HttpTarget::parse("GET", HttpScheme::Https, &host, "/").unwrap())
+}
+
 fn pattern() -> impl Strategy<Value = String> {
     (any::<bool>(), host()).prop_map(|(star, host)| if star { format!("*.{host}") } else { host })
 }
@@ -71,7 +75,7 @@ pub(crate) fn scope() -> impl Strategy<Value = Scope> {
         1 => guest_path().prop_map(|root| Scope::FsWrite { root }),
         1 => guest_path().prop_map(|root| Scope::FsCreate { root }),
         1 => guest_path().prop_map(|root| Scope::FsDelete { root }),
-        2 => pattern().prop_map(|host| Scope::Http { host }),
+        2 => pattern().prop_map(|host| Scope::Http { to: host.parse().unwrap() }),
         1 => name().prop_map(|name| Scope::Secret { name }),
         1 => Just(Scope::Kv),
         2 => key_pattern().prop_map(|key| Scope::Config { key }),
@@ -89,7 +93,7 @@ pub(crate) fn ask() -> impl Strategy<Value = OwnedAsk> {
         1 => guest_path().prop_map(OwnedAsk::FsWrite),
         1 => guest_path().prop_map(OwnedAsk::FsCreate),
         1 => guest_path().prop_map(OwnedAsk::FsDelete),
-        2 => host().prop_map(OwnedAsk::Http),
+        2 => target().prop_map(OwnedAsk::Http),
         1 => name().prop_map(OwnedAsk::Secret),
         1 => Just(OwnedAsk::Kv),
         2 => name().prop_map(OwnedAsk::Config),
@@ -128,7 +132,8 @@ pub(crate) fn covered_by_the_book(scope: &Scope, ask: &OwnedAsk) -> bool {
         | (Scope::FsDelete { root }, OwnedAsk::FsDelete(path)) => {
             components(path).starts_with(&components(root))
         }
-        (Scope::Http { host: pattern }, OwnedAsk::Http(host)) => {
+        (Scope::Http { to }, OwnedAsk::Http(target)) => {
+            let (pattern, host) = (to.as_str(), target.host());
             let (pattern, host): (Vec<_>, Vec<_>) = (pattern.split('.').collect(), host.split('.').collect());
             match pattern.split_first() {
                 Some((&"*", suffix)) => host.len() > suffix.len() && host.ends_with(suffix),

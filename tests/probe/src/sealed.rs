@@ -5,10 +5,10 @@ use std::os::fd::RawFd;
 
 use serde_json::{Value, json};
 use stockade_ipc::{
-    Answer, Ask, Bytes, Call, Loaded, Log, LogLevel, Make, NewTime, Outcome, Refused, Return, ToHost,
-    ToWorker,
+    Answer, Ask, Bytes, Call, HttpRequest, Loaded, Log, LogLevel, Make, NewTime, Outcome, Refused, Return,
+    ToHost, ToWorker,
 };
-use stockade_policy::Rule;
+use stockade_policy::{HttpScheme, Rule};
 use stockade_seal::{Bare, Channel, SealError};
 
 use crate::{attacks, peer};
@@ -149,6 +149,24 @@ fn attempt(
                 "remove" => Ask::FsRemove { path: text("path"), directory: number("directory") != 0 },
                 "name" => Ask::FsName { from: text("from"), to: text("to"), keep: number("keep") != 0 },
                 "list" => Ask::FsList { path: text("path"), after: number("after") },
+                "http-send" => Ask::HttpSend {
+                    request: HttpRequest {
+                        method: text("method"),
+                        scheme: HttpScheme::Http,
+                        authority: text("authority"),
+                        path: text("path"),
+                        fields: vec![(text("field"), Bytes(b"1".to_vec()))],
+                        body: false,
+                        patience: [None; 3],
+                    },
+                },
+                "http-write" => {
+                    Ask::HttpWrite { request: number("request") as u32, bytes: Bytes(b"x".to_vec()) }
+                }
+                "http-finish" => Ask::HttpFinish { request: number("request") as u32, trailers: Vec::new() },
+                "http-head" => Ask::HttpHead { request: number("request") as u32, wait: true },
+                "http-read" => Ask::HttpRead { request: number("request") as u32, wait: true },
+                "http-close" => Ask::HttpClose { request: number("request") as u32 },
                 _ => Ask::ConfigGet { key: text("key") },
             };
             // All of them before the first answer is read.

@@ -9,7 +9,7 @@ use wasmtime::component::{Component, InstancePre, Linker, LinkerInstance, Resour
 
 use crate::error::WorkerError;
 use crate::state::{Cx, State};
-use crate::{cli, clock, config, fs, io, log, random, refused};
+use crate::{cli, clock, config, fs, http, io, log, random, refused};
 
 /// Stands behind every import of a component, or says which one nobody knows.
 pub(crate) fn link(component: &Component) -> Result<InstancePre<State>, WorkerError> {
@@ -75,6 +75,9 @@ fn function(at: &mut LinkerInstance<'_, State>, known: Interface, name: &str) ->
         "wasi:random/random" | "wasi:random/insecure" | "wasi:random/insecure-seed" => random::link(name, at),
         "wasi:filesystem/types" => fs::types(name, at),
         "wasi:filesystem/preopens" => fs::preopens(name, at),
+        "wasi:http/types" if !http::types(name, at)? => refused::link(known.name, "http", name, at),
+        "wasi:http/types" => Ok(true),
+        "wasi:http/outgoing-handler" => http::handler(name, at),
         cli if cli.starts_with("wasi:cli/") => cli::link(name, at),
         _ => Ok(false),
     }
@@ -104,6 +107,20 @@ fn resource(at: &mut LinkerInstance<'_, State>, name: &str) -> wasmtime::Result<
             cx.data_mut().let_go(gone.into_writing());
             Ok(())
         }),
+        "fields" | "headers" | "trailers" => define::<http::Fields>(at, name),
+        "outgoing-request" => define::<http::OutgoingRequest>(at, name),
+        "request-options" => define::<http::Options>(at, name),
+        "outgoing-body" => {
+            at.resource(name, ResourceType::host::<http::OutgoingBody>(), |mut cx: Cx<'_>, rep| {
+                let gone = cx.data_mut().table.delete(Resource::<http::OutgoingBody>::new_own(rep))?;
+                gone.let_go(cx.data_mut());
+                Ok(())
+            })
+        }
+        "future-incoming-response" => define::<http::FutureResponse>(at, name),
+        "incoming-response" => define::<http::IncomingResponse>(at, name),
+        "incoming-body" => define::<http::IncomingBody>(at, name),
+        "future-trailers" => define::<http::Trailers>(at, name),
         "directory-entry-stream" => define::<fs::Listing>(at, name),
         "terminal-input" | "terminal-output" => define::<cli::Terminal>(at, name),
         _ => define::<refused::Inert>(at, name),

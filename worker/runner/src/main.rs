@@ -11,6 +11,7 @@ mod config;
 mod engine;
 mod error;
 mod fs;
+mod http;
 mod io;
 mod json;
 mod limits;

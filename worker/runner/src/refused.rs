@@ -1,4 +1,4 @@
-//! Interfaces that link and do nothing: sockets, http, time zones. A guest that was built against them
+//! Interfaces that link and do nothing: sockets, incoming requests, time zones. A guest that was built against them
 //! loads, and where it would reach out, it gets its interface's own error, and a record is left.
 //!
 //! No type of theirs is written down here: what a function returns is read off the component's import.
@@ -6,19 +6,15 @@
 use wasmtime::component::types::ComponentFunc;
 use wasmtime::component::{LinkerInstance, Resource, ResourceAny, ResourceType, Type, Val};
 
-use stockade_policy::Ask;
+use stockade_policy::{Ask, Rule};
 
 use crate::error::{Stop, cut};
 use crate::io::{InputStream, OutputStream, Pollable};
 use crate::json;
 use crate::state::{Cx, State};
 
-/// A request, a header map, a network: something to hold, with nothing in it but the name that the guest
-/// gave what it wants to reach.
-#[derive(Default)]
-pub(crate) struct Inert {
-    aim: Option<String>,
-}
+/// A response to send, a network: something to hold, with nothing in it.
+pub(crate) struct Inert;
 
 /// Resource text in a record: 512 bytes say what was tried.
 const TRIED: usize = 512;
@@ -52,59 +48,52 @@ struct Call<'a> {
 
 impl Call<'_> {
     fn answer(&self, cx: &mut Cx<'_>, ty: &ComponentFunc) -> wasmtime::Result<Option<Val>> {
-        let aim = self.take_params(cx)?;
+        self.take_params(cx)?;
         let result = ty.results().next();
         // Building a request is harmless; sending it is what is refused. Sockets are refused at once.
         let builds = self.interface == "wasi:http/types";
         let refusal = result.as_ref().filter(|_| !builds).and_then(refusal);
         if let Some(refusal) = refusal {
-            self.record(cx, aim);
+            self.record(cx);
             return Ok(Some(refusal));
         }
         let harmless = builds || result.as_ref().is_some_and(is_handle);
         if !harmless {
-            let why = self.record(cx, aim);
+            let why = self.record(cx);
             wasmtime::bail!(Stop::Denied { operation: self.operation, why });
         }
         result.map(|ty| empty(cx, &ty, DEPTH)).transpose()
     }
 
-    /// Lets go of the handles that were given, and finds what the guest aims at.
-    fn take_params(&self, cx: &mut Cx<'_>) -> wasmtime::Result<Option<String>> {
-        let mut aim = None;
-        let mut first = true;
+    /// Lets go of the handles that were given away: streams and pollables too end with the instance.
+    fn take_params(&self, cx: &mut Cx<'_>) -> wasmtime::Result<()> {
         for handle in handles(self.params) {
             if handle.ty() != ResourceType::host::<Inert>() {
-                // Streams and pollables that a guest gives away end with the instance.
                 handle.resource_drop(&mut *cx)?;
                 continue;
             }
             let handle = handle.try_into_resource::<Inert>(&mut *cx)?;
-            let table = &mut cx.data_mut().table;
-            let inert = table.get_mut(&handle)?;
-            if std::mem::take(&mut first) && self.function == "[method]outgoing-request.set-authority" {
-                inert.aim = text_in(self.params).map(|text| cut(text.to_owned(), TRIED));
-            }
-            aim = aim.or_else(|| inert.aim.clone());
             if handle.owned() {
-                table.delete(handle)?;
+                cx.data_mut().table.delete(handle)?;
             }
         }
-        Ok(aim)
+        Ok(())
     }
 
-    fn record(&self, cx: &mut Cx<'_>, aim: Option<String>) -> String {
-        let tried = aim.unwrap_or_else(|| {
-            let values = self.params.iter().filter_map(|param| json::text(Some(param), TRIED).ok());
-            [self.function.to_owned()].into_iter().chain(values).collect::<Vec<_>>().join(" ")
-        });
+    fn record(&self, cx: &mut Cx<'_>) -> String {
+        let values = self.params.iter().filter_map(|param| json::text(Some(param), TRIED).ok());
+        let tried = [self.function.to_owned()].into_iter().chain(values).collect::<Vec<_>>().join(" ");
         let tried = cut(tried, TRIED);
+        let state = cx.data_mut();
         let ask = match self.operation {
-            "http" => Ask::Http { host: &tried },
+            "http" => {
+                let why = "plugins are sent no requests".to_owned();
+                state.refused("http", &tried, Rule::built_in("default-deny:http"), &why);
+                return why;
+            }
             "clock" => Ask::Clock,
             _ => Ask::Socket,
         };
-        let state = cx.data_mut();
         match stockade_policy::decide(&state.grants, &ask) {
             stockade_policy::Decision::Deny(denial) => {
                 let why = denial.why.to_string();
@@ -197,7 +186,7 @@ fn handle(cx: &mut Cx<'_>, ty: ResourceType) -> wasmtime::Result<ResourceAny> {
     } else if ty == ResourceType::host::<OutputStream>() {
         new(cx, OutputStream::Sink)
     } else {
-        new(cx, Inert::default())
+        new(cx, Inert)
     }
 }
 
@@ -213,15 +202,4 @@ fn handles(values: &[Val]) -> Vec<ResourceAny> {
             _ => None,
         })
         .collect()
-}
-
-fn text_in(values: &[Val]) -> Option<&str> {
-    values.iter().find_map(|value| match value {
-        Val::String(text) => Some(text.as_str()),
-        Val::Option(Some(inner)) => match &**inner {
-            Val::String(text) => Some(text.as_str()),
-            _ => None,
-        },
-        _ => None,
-    })
 }

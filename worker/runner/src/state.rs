@@ -47,6 +47,8 @@ pub(crate) struct State {
     pub(crate) limits: Limits,
     /// Files that can still be opened; every open one holds a reference.
     pub(crate) files: crate::fs::Quota,
+    /// Requests that the guest has let go of and the host has not heard of yet.
+    pub(crate) requests: crate::http::Released,
     output: [Vec<u8>; 2],
     started: Instant,
 }
@@ -64,6 +66,7 @@ impl State {
             table: table(),
             limits: Limits::new(memory_bytes),
             files,
+            requests: crate::http::Released::default(),
             output: [Vec::new(), Vec::new()],
             started: Instant::now(),
         }
@@ -74,6 +77,8 @@ impl State {
         if !self.table.is_empty() {
             self.table = table();
         }
+        // The host has let go of them by itself.
+        crate::http::lock(&self.requests).clear();
         self.limits.renew();
         self.output.iter_mut().for_each(Vec::clear);
     }

@@ -229,7 +229,7 @@ mod tests {
     use stockade_audit::{Log, Plugin};
     use stockade_policy::Grants;
 
-    use super::super::Growth;
+    use super::super::{Growth, Http};
     use super::*;
 
     fn below(directory: &Path, name: &str) -> rustix::io::Result<OwnedFd> {
@@ -270,7 +270,7 @@ mod tests {
         std::fs::write(tree.path().join("file"), "x").unwrap();
         let trees = vec![Tree::open(GuestPath::root(), tree.path()).unwrap()];
         let broker =
-            Broker::new(Grants::none(), trees, std::collections::BTreeMap::new(), Growth::up_to(0, 0));
+            Broker::new(Grants::none(), trees, Default::default(), Growth::up_to(0, 0), Http::none());
         let log = Arc::new(Log::open(tree.path().join("audit")).unwrap());
         let trail = Trail::new(log, Plugin::new("p", "0", "0", "node").shared(), "1".into());
         let path = GuestPath::parse("/file").unwrap();

@@ -5,9 +5,11 @@
 mod change;
 mod config;
 mod fs;
+mod http;
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use stockade_ipc::{Answer, Ask};
 use stockade_policy::{Decision, Grants, GuestPath, decide, stands};
@@ -16,6 +18,7 @@ use crate::trail::{Trail, Unrecorded};
 use change::Change;
 pub(crate) use change::{Growth, OpenFiles};
 pub(crate) use fs::Tree;
+pub(crate) use http::{Awaited, Http, Requests};
 
 /// Does for one worker what only the host can.
 #[derive(Debug)]
@@ -24,7 +27,23 @@ pub(crate) struct Broker {
     trees: Vec<Tree>,
     config: BTreeMap<String, String>,
     growth: Growth,
+    http: Http,
     identity: std::hash::RandomState,
+}
+
+/// What one worker has open at the host.
+#[derive(Debug, Default)]
+pub(crate) struct Open {
+    pub(crate) files: OpenFiles,
+    pub(crate) requests: Requests,
+}
+
+impl Open {
+    /// The instance that opened it is gone.
+    pub(crate) fn clear(&mut self) {
+        self.files.clear();
+        self.requests.clear();
+    }
 }
 
 /// An answer and the descriptor that goes with it.
@@ -36,16 +55,17 @@ impl Broker {
         trees: Vec<Tree>,
         config: BTreeMap<String, String>,
         growth: Growth,
+        http: Http,
     ) -> Broker {
-        Broker { grants, trees, config, growth, identity: std::hash::RandomState::new() }
+        Broker { grants, trees, config, growth, http, identity: std::hash::RandomState::new() }
     }
 
     /// Decides, then does.
     pub(crate) fn answer(
         &self,
         ask: &Ask,
-        files: &mut OpenFiles,
-        trail: &Trail,
+        Open { files, requests }: &mut Open,
+        trail: &Arc<Trail>,
     ) -> Result<Reply, Unrecorded> {
         match ask {
             Ask::FsOpen { path } => self.reading(path, trail, |path| self.open(path, trail)),
@@ -77,6 +97,13 @@ impl Broker {
                 let ask = stockade_policy::Ask::Config { key };
                 self.allowed(&ask, trail)?.map_or(denied(), |()| Ok(self.config(key)))
             }
+            Ask::HttpSend { request } => self.http_send(request, requests, trail),
+            Ask::HttpWrite { request, bytes } => self.http_write(*request, &bytes.0, requests, trail),
+            Ask::HttpFinish { request, trailers } => self.http_finish(*request, trailers, requests, trail),
+            Ask::HttpHead { request, .. } => self.http_head(*request, requests, trail),
+            Ask::HttpRead { request, .. } => self.http_read(*request, requests, trail),
+            Ask::HttpWait { on, .. } => Ok(self.http_ready(on, requests)),
+            Ask::HttpClose { request } => self.http_close(*request, requests, trail),
         }
     }
 
@@ -144,11 +171,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = Arc::new(Log::open(folder.path().join("audit")).unwrap());
         let trail = Trail::new(Arc::clone(&log), Plugin::new("p", "0", "0", "node").shared(), "1".into());
-        let broker = Broker::new(Grants::none(), Vec::new(), BTreeMap::new(), Growth::up_to(0, 0));
-        let files = &mut OpenFiles::default();
+        let trail = Arc::new(trail);
+        let broker =
+            Broker::new(Grants::none(), Vec::new(), BTreeMap::new(), Growth::up_to(0, 0), Http::none());
+        let open = &mut Open::default();
         let ask = Ask::FsOpen { path: "/etc/passwd".to_owned() };
-        assert!(matches!(broker.answer(&ask, files, &trail), Ok((Answer::Denied, None))));
+        assert!(matches!(broker.answer(&ask, open, &trail), Ok((Answer::Denied, None))));
         log.close().unwrap();
-        assert!(broker.answer(&ask, files, &trail).is_err());
+        assert!(broker.answer(&ask, open, &trail).is_err());
     }
 }

@@ -127,7 +127,7 @@ pub(crate) fn types(name: &str, at: &mut LinkerInstance<'_, State>) -> wasmtime:
             })?;
         }
         "filesystem-error-code" => at.func_wrap(name, |cx: Cx<'_>, (error,): (Resource<IoError>,)| {
-            Ok((Some(cx.data().table.get(&error)?.code),))
+            Ok((cx.data().table.get(&error)?.code,))
         })?,
         "[method]descriptor.write-via-stream" => {
             at.func_wrap(name, |mut cx: Cx<'_>, (it, from): (Handle, u64)| {

@@ -1,0 +1,447 @@
+//! `http`: requests are the host's to send. It decides on the canonical target, looks the name up itself, and
+//! hands the response back block by block.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use stockade_ipc::bounds::{HTTP_FIRST, HTTP_OPEN, WRITE};
+use stockade_ipc::{Answer, Ask, Bytes as Block, HttpFault, HttpField, HttpInterest, HttpRequest};
+use stockade_policy::{Decision, HttpTarget, Limits, decide, stands};
+
+use super::{Broker, Reply, denied};
+use crate::egress::{Egress, Event, Exchange, Order, Reach, fields};
+use crate::trail::{Trail, Unrecorded};
+
+/// How long a request waits for a connection, for the first byte of a response, and between any two bytes, where
+/// the plugin does not say. The call's deadline comes first in any case.
+const PATIENCE: [Duration; 3] = [Duration::from_secs(10), Duration::from_secs(60), Duration::from_secs(60)];
+/// No plugin's patience is longer.
+const LONGEST: Duration = Duration::from_secs(600);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The way out of one plugin.
+#[derive(Debug)]
+pub(crate) struct Http {
+    egress: Arc<Egress>,
+    reach: Reach,
+    limits: Limits,
+    used: Mutex<Used>,
+}
+
+/// What a plugin has used up. By the monotonic clock: nobody turns that back.
+#[derive(Debug)]
+struct Used {
+    /// Until when the requests so far use the rate up.
+    rate_until: Instant,
+    day_began: Instant,
+    bytes: u64,
+}
+
+/// Requests of one worker that are on their way.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    open: BTreeMap<u32, Exchange>,
+    last: u32,
+}
+
+/// What an ask has to wait for before it can be answered.
+#[derive(Debug)]
+pub(crate) struct Awaited {
+    on: Vec<HttpInterest>,
+    until: Option<Instant>,
+}
+
+impl Http {
+    pub(crate) fn new(egress: Arc<Egress>, reach: Reach, limits: Limits) -> Http {
+        let now = Instant::now();
+        let used = Mutex::new(Used { rate_until: now, day_began: now, bytes: 0 });
+        Http { egress, reach, limits, used }
+    }
+
+    /// A way out that nothing may take.
+    #[cfg(test)]
+    pub(crate) fn none() -> Http {
+        let limits = stockade_policy::Profile::of(stockade_policy::PluginType::Node).limits;
+        let reach = Reach { opened: Arc::new([]), request_bytes: 0, response_bytes: 0 };
+        Http::new(Arc::default(), reach, limits)
+    }
+
+    fn used(&self) -> std::sync::MutexGuard<'_, Used> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts one request; false where it is one too many in this second.
+    fn one_more(&self, now: Instant) -> bool {
+        let Some(each) = Duration::from_secs(1).checked_div(self.limits.http_requests_per_second) else {
+            return false;
+        };
+        let mut used = self.used();
+        let until = used.rate_until.max(now) + each;
+        let within = until - now <= Duration::from_secs(1);
+        if within {
+            used.rate_until = until;
+        }
+        within || !stands("http.rate")
+    }
+
+    /// Counts bytes; false where the day has no more.
+    fn bytes(&self, count: usize, now: Instant) -> bool {
+        let mut used = self.used();
+        if now - used.day_began >= DAY {
+            *used = Used { day_began: now, bytes: 0, ..*used };
+        }
+        used.bytes = used.bytes.saturating_add(count as u64);
+        used.bytes <= self.limits.http_bytes_per_day || !stands("http.bytes-a-day")
+    }
+}
+
+impl Requests {
+    /// What has to come before the ask can be answered; none where nothing has.
+    pub(crate) fn awaited(&mut self, ask: &Ask) -> Option<Awaited> {
+        let (on, until) = match ask {
+            Ask::HttpWrite { request, .. } | Ask::HttpFinish { request, .. } => {
+                (vec![HttpInterest::Room(*request)], None)
+            }
+            Ask::HttpHead { request, wait: true } | Ask::HttpRead { request, wait: true } => {
+                (vec![HttpInterest::Arrival(*request)], None)
+            }
+            Ask::HttpWait { on, nanoseconds } => {
+                (on.clone(), nanoseconds.map(|most| Instant::now() + Duration::from_nanos(most).min(DAY)))
+            }
+            _ => return None,
+        };
+        // What is ready, or is not there, is answered at once.
+        let ready = on.is_empty() || on.iter().any(|on| self.is_ready(on));
+        (!ready).then_some(Awaited { on, until })
+    }
+
+    fn is_ready(&mut self, on: &HttpInterest) -> bool {
+        match *on {
+            HttpInterest::Arrival(request) => self.open.get_mut(&request).is_none_or(|exchange| {
+                exchange.poll_event(&mut Context::from_waker(Waker::noop())).is_ready()
+            }),
+            HttpInterest::Room(request) => {
+                self.open.get(&request).is_none_or(|exchange| !exchange.uploads() || exchange.room() > 0)
+            }
+        }
+    }
+
+    /// Done once one of what is awaited has come, or the time has.
+    pub(crate) async fn come(&mut self, awaited: &Awaited, egress: &Egress) {
+        let mut rooms: Vec<_> = awaited
+            .on
+            .iter()
+            .filter_map(|on| match on {
+                HttpInterest::Room(request) => Some(Box::pin(self.open.get(request)?.room_made())),
+                HttpInterest::Arrival(_) => None,
+            })
+            .collect();
+        let arrivals: Vec<_> = awaited
+            .on
+            .iter()
+            .filter_map(|on| match on {
+                HttpInterest::Arrival(request) => Some(*request),
+                HttpInterest::Room(_) => None,
+            })
+            .collect();
+        let any = std::future::poll_fn(|cx| {
+            let mut ready = rooms.iter_mut().any(|room| room.as_mut().poll(cx).is_ready());
+            for request in &arrivals {
+                let come = self.open.get_mut(request).is_none_or(|it| it.poll_event(cx).is_ready());
+                ready |= come;
+            }
+            if ready { Poll::Ready(()) } else { Poll::Pending }
+        });
+        match awaited.until {
+            None => any.await,
+            Some(until) => {
+                // The clock of the runtime that requests run in: the caller's may have none.
+                let clock = egress.runtime().map(|runtime| {
+                    let _entered = runtime.enter();
+                    tokio::time::sleep_until(until.into())
+                });
+                let Ok(clock) = clock else { return };
+                tokio::select! { () = any => {}, () = clock => {} }
+            }
+        }
+    }
+
+    /// Everything is over.
+    pub(crate) fn clear(&mut self) {
+        self.open.clear();
+    }
+}
+
+impl Broker {
+    pub(super) fn http_send(
+        &self,
+        request: &HttpRequest,
+        requests: &mut Requests,
+        trail: &Arc<Trail>,
+    ) -> Result<Reply, Unrecorded> {
+        let HttpRequest { method, scheme, authority, path, fields: wanted, body, patience } = request;
+        let target = match HttpTarget::parse(method, *scheme, authority, path) {
+            Ok(target) => target,
+            // The worker looks first; this one went past it.
+            Err(error) => {
+                trail.malformed_request(&format!("{method} {authority}{path}"), error.to_string())?;
+                return denied();
+            }
+        };
+        let ask = stockade_policy::Ask::Http { target: &target };
+        let rule = match decide(&self.grants, &ask) {
+            Decision::Allow(rule) => rule,
+            Decision::Deny(denial) if stands("broker.decide") => {
+                if stands("broker.record") {
+                    trail.denied(&ask, &denial)?;
+                }
+                return denied();
+            }
+            Decision::Deny(_) => &stockade_policy::Rule::built_in("nobody asked"),
+        };
+        let Some((fields, promised)) = fields(wanted) else {
+            trail.malformed_request(target.as_str(), "a field that no request may have".to_owned())?;
+            return denied();
+        };
+        let full = requests.open.len() >= HTTP_OPEN && stands("http.open");
+        if full || !self.http.one_more(Instant::now()) {
+            let why = if full { "too many requests at once" } else { "too many requests a second" };
+            trail.over_budget(target.as_str(), why)?;
+            return failed(HttpFault::LimitReached);
+        }
+        trail.allowed(&ask, rule)?;
+        let [connect, first_byte, between] = std::array::from_fn(|which| {
+            patience[which].map_or(PATIENCE[which], |asked| Duration::from_nanos(asked).min(LONGEST))
+        });
+        let order = Order {
+            target,
+            fields,
+            body: body.then_some(promised),
+            patience: [connect, first_byte, between],
+            reach: self.http.reach.clone(),
+        };
+        let Ok(exchange) = Exchange::start(Arc::clone(&self.http.egress), order, Arc::clone(trail)) else {
+            return failed(HttpFault::Internal);
+        };
+        // Numbers are not used again, so that none is mistaken for another.
+        requests.last = requests.last.wrapping_add(1);
+        requests.open.insert(requests.last, exchange);
+        Ok((Answer::HttpSent(requests.last), None))
+    }
+
+    /// The body of a request, block by block. Whoever asks has waited for room.
+    pub(super) fn http_write(
+        &self,
+        request: u32,
+        bytes: &[u8],
+        requests: &mut Requests,
+        trail: &Trail,
+    ) -> Result<Reply, Unrecorded> {
+        let Some(exchange) = requests.open.get(&request) else { return unknown(request, trail) };
+        if !self.http.bytes(bytes.len(), Instant::now()) {
+            requests.open.remove(&request);
+            return self.day_is_over(trail);
+        }
+        if !exchange.upload(Bytes::copy_from_slice(bytes)) {
+            return failed(HttpFault::Terminated);
+        }
+        room(exchange)
+    }
+
+    pub(super) fn http_finish(
+        &self,
+        request: u32,
+        trailers: &[HttpField],
+        requests: &mut Requests,
+        trail: &Trail,
+    ) -> Result<Reply, Unrecorded> {
+        let Some(exchange) = requests.open.get_mut(&request) else { return unknown(request, trail) };
+        let Some((trailers, None)) = fields(trailers) else {
+            trail.malformed_request("trailers", "a field that no request may have".to_owned())?;
+            return denied();
+        };
+        if exchange.finish(trailers) { room(exchange) } else { failed(HttpFault::Internal) }
+    }
+
+    /// The head of a response, and what there is of its body already.
+    pub(super) fn http_head(
+        &self,
+        request: u32,
+        requests: &mut Requests,
+        trail: &Trail,
+    ) -> Result<Reply, Unrecorded> {
+        let Some(exchange) = requests.open.get_mut(&request) else { return unknown(request, trail) };
+        match exchange.next() {
+            Some(Event::Head { status, fields }) => {
+                let (first, end) = match self.part(request, HTTP_FIRST, requests, trail)? {
+                    Ok(part) => part,
+                    Err(reply) => return Ok(reply),
+                };
+                Ok((Answer::HttpHead { status, fields, first, end }, None))
+            }
+            None => Ok((Answer::HttpPending, None)),
+            Some(event) => self.ended(request, event, requests),
+        }
+    }
+
+    /// A part of a response's body.
+    pub(super) fn http_read(
+        &self,
+        request: u32,
+        requests: &mut Requests,
+        trail: &Trail,
+    ) -> Result<Reply, Unrecorded> {
+        if !requests.open.contains_key(&request) {
+            return unknown(request, trail);
+        }
+        Ok(match self.part(request, WRITE, requests, trail)? {
+            Ok((bytes, None)) if bytes.0.is_empty() => (Answer::HttpPending, None),
+            Ok((bytes, end)) => (Answer::HttpBody { bytes, end }, None),
+            Err(reply) => reply,
+        })
+    }
+
+    /// Which of the requests have something for the worker.
+    pub(super) fn http_ready(&self, on: &[HttpInterest], requests: &mut Requests) -> Reply {
+        (Answer::HttpReady(on.iter().map(|on| requests.is_ready(on)).collect()), None)
+    }
+
+    /// The worker wants nothing more of it.
+    pub(super) fn http_close(
+        &self,
+        request: u32,
+        requests: &mut Requests,
+        trail: &Trail,
+    ) -> Result<Reply, Unrecorded> {
+        match requests.open.remove(&request) {
+            Some(_) => Ok((Answer::HttpPending, None)),
+            None => unknown(request, trail),
+        }
+    }
+
+    /// Up to `most` bytes of what has arrived, and the trailers at the end.
+    #[expect(clippy::type_complexity, reason = "a part is bytes and perhaps an end")]
+    fn part(
+        &self,
+        request: u32,
+        most: usize,
+        requests: &mut Requests,
+        trail: &Trail,
+    ) -> Result<Result<(Block, Option<Vec<HttpField>>), Reply>, Unrecorded> {
+        let mut bytes = Vec::new();
+        while let Some(exchange) = requests.open.get_mut(&request) {
+            match exchange.next() {
+                Some(Event::Body(mut block)) => {
+                    let rest = block.split_off(block.len().min(most - bytes.len()));
+                    bytes.extend_from_slice(&block);
+                    if !rest.is_empty() {
+                        exchange.put_back(Event::Body(rest));
+                        break;
+                    }
+                }
+                Some(Event::End(trailers)) => {
+                    if !exchange.uploads() {
+                        requests.open.remove(&request);
+                    }
+                    return self.counted(request, (Block(bytes), Some(trailers)), requests, trail);
+                }
+                // What went wrong comes after what arrived before it.
+                Some(event) if !bytes.is_empty() => {
+                    exchange.put_back(event);
+                    break;
+                }
+                Some(event) => return Ok(Err(self.ended(request, event, requests)?)),
+                None => break,
+            }
+        }
+        self.counted(request, (Block(bytes), None), requests, trail)
+    }
+
+    #[expect(clippy::type_complexity, reason = "a part is bytes and perhaps an end")]
+    fn counted(
+        &self,
+        request: u32,
+        part: (Block, Option<Vec<HttpField>>),
+        requests: &mut Requests,
+        trail: &Trail,
+    ) -> Result<Result<(Block, Option<Vec<HttpField>>), Reply>, Unrecorded> {
+        if self.http.bytes(part.0.0.len(), Instant::now()) {
+            return Ok(Ok(part));
+        }
+        requests.open.remove(&request);
+        Ok(Err(self.day_is_over(trail)?))
+    }
+
+    /// What else comes in place of a head or a body.
+    fn ended(&self, request: u32, event: Event, requests: &mut Requests) -> Result<Reply, Unrecorded> {
+        requests.open.remove(&request);
+        match event {
+            Event::Failed(fault) => failed(fault),
+            Event::Unrecorded(error) => Err(error),
+            // A body before its head, or a head after it, which no exchange sends.
+            Event::Head { .. } | Event::Body(_) | Event::End(_) => failed(HttpFault::Internal),
+        }
+    }
+
+    fn day_is_over(&self, trail: &Trail) -> Result<Reply, Unrecorded> {
+        trail.over_budget("", "more bytes than the plugin may send and receive in a day")?;
+        failed(HttpFault::LimitReached)
+    }
+
+    /// What requests share.
+    pub(crate) fn egress(&self) -> &Arc<Egress> {
+        &self.http.egress
+    }
+}
+
+fn failed(fault: HttpFault) -> Result<Reply, Unrecorded> {
+    Ok((Answer::HttpFailed(fault), None))
+}
+
+fn room(exchange: &Exchange) -> Result<Reply, Unrecorded> {
+    let bytes = u32::try_from(exchange.room() * WRITE).unwrap_or(u32::MAX);
+    Ok((Answer::HttpRoom(bytes), None))
+}
+
+fn unknown(request: u32, trail: &Trail) -> Result<Reply, Unrecorded> {
+    trail.unknown_request(request)?;
+    denied()
+}
+
+#[cfg(test)]
+mod tests {
+    use stockade_policy::{PluginType, Profile};
+
+    use super::*;
+
+    #[test]
+    fn d14_bytes_are_counted_by_the_day() {
+        let mut http = Http::none();
+        http.limits = Limits { http_bytes_per_day: 100, ..Profile::of(PluginType::Integration).limits };
+        let began = Instant::now();
+        assert!(http.bytes(60, began));
+        assert!(http.bytes(40, began));
+        assert!(!http.bytes(1, began));
+        assert!(!http.bytes(0, began + DAY - Duration::from_secs(1)));
+        assert!(http.bytes(100, began + DAY));
+        // No sum is too large to be compared.
+        assert!(!http.bytes(usize::MAX, began + DAY));
+        assert!(!http.bytes(usize::MAX, began + DAY));
+    }
+
+    #[test]
+    fn d14_requests_are_counted_by_the_second() {
+        let mut http = Http::none();
+        let began = Instant::now();
+        assert!(!http.one_more(began), "a profile without requests");
+        http.limits = Limits { http_requests_per_second: 5, ..Profile::of(PluginType::Integration).limits };
+        http.used().rate_until = began;
+        let allowed = |at| (0..20).filter(|_| http.one_more(at)).count();
+        assert_eq!(allowed(began), 5);
+        assert_eq!(allowed(began + Duration::from_millis(400)), 2);
+        assert_eq!(allowed(began + Duration::from_secs(10)), 5);
+    }
+}
