@@ -427,6 +427,8 @@ pub enum Answer {
 /// Why there is no response, in words that a guest can tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HttpFault {
+    /// What it asked for on the way is not granted.
+    Denied,
     /// The look-up of the name took too long.
     DnsTimeout,
     /// The name leads nowhere.

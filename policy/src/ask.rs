@@ -28,10 +28,12 @@ pub enum Ask<'a> {
         /// Where it goes, in canonical form.
         target: &'a HttpTarget,
     },
-    /// Use the secret `name`.
+    /// Fill the secret `name` into a request.
     Secret {
         /// Its name.
         name: &'a str,
+        /// Where the request goes.
+        target: &'a HttpTarget,
     },
     /// Use the plugin's store.
     Kv,
@@ -89,7 +91,7 @@ impl<'a> Ask<'a> {
             | Self::FsCreate { path }
             | Self::FsDelete { path } => path.as_str(),
             Self::Http { target } => target.as_str(),
-            Self::Secret { name } | Self::Tool { name } | Self::Model { name } => name,
+            Self::Secret { name, .. } | Self::Tool { name } | Self::Model { name } => name,
             Self::Config { key } => key,
             Self::Kv | Self::Log | Self::Clock | Self::Random | Self::Socket => "",
         }

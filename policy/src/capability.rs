@@ -97,7 +97,11 @@ impl Capability {
     /// Whether this version has a broker arm that can satisfy it. The others can be asked and granted,
     /// are answered with a refusal, and leave a record.
     pub const fn is_available(self) -> bool {
-        self.is_fs() || matches!(self, Self::Http | Self::Config | Self::Log | Self::Clock | Self::Random)
+        self.is_fs()
+            || matches!(
+                self,
+                Self::Http | Self::Secret | Self::Config | Self::Log | Self::Clock | Self::Random
+            )
     }
 
     /// Whether a grant of it opens a directory of the host.

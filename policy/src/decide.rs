@@ -130,8 +130,10 @@ fn covers(scope: &Scope, ask: &Ask<'_>) -> bool {
         | (Scope::FsCreate { root }, Ask::FsCreate { path })
         | (Scope::FsDelete { root }, Ask::FsDelete { path }) => path.below(root).is_some(),
         (Scope::Http { to }, Ask::Http { target }) => to.covers(target),
-        (Scope::Secret { name: granted }, Ask::Secret { name })
-        | (Scope::Tool { name: granted }, Ask::Tool { name })
+        (Scope::Secret { secret }, Ask::Secret { name, target }) => {
+            secret.name() == *name && secret.to().covers(target)
+        }
+        (Scope::Tool { name: granted }, Ask::Tool { name })
         | (Scope::Model { name: granted }, Ask::Model { name }) => granted == name,
         (Scope::Config { key: granted }, Ask::Config { key }) => match granted.strip_suffix('*') {
             Some(prefix) => key.starts_with(prefix),

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Capability, GuestPath, HttpScope, PluginType};
+use crate::{Capability, GuestPath, HttpScope, PluginType, SecretScope};
 
 /// What one grant opens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -32,10 +32,10 @@ pub enum Scope {
         /// Which ones.
         to: HttpScope,
     },
-    /// One named secret.
+    /// One named secret, filled into requests.
     Secret {
-        /// Its name in the operator's store.
-        name: String,
+        /// Which, and into which requests.
+        secret: SecretScope,
     },
     /// The plugin's own store.
     Kv,
@@ -90,7 +90,8 @@ impl Scope {
             | Self::FsCreate { root }
             | Self::FsDelete { root } => Some(root.as_str()),
             Self::Http { to } => Some(to.as_str()),
-            Self::Secret { name } | Self::Tool { name } | Self::Model { name } => Some(name),
+            Self::Secret { secret } => Some(secret.as_str()),
+            Self::Tool { name } | Self::Model { name } => Some(name),
             Self::Config { key } => Some(key),
             Self::Kv | Self::Log | Self::Clock | Self::Random => None,
         }

@@ -30,6 +30,7 @@ mod plugin_type;
 mod profile;
 mod protection;
 mod resolve;
+mod secret;
 
 pub use ask::Ask;
 pub use capability::{Capability, UnknownCapability};
@@ -42,3 +43,4 @@ pub use plugin_type::{PluginType, UnknownPluginType};
 pub use profile::{Limits, Profile, ProfileError};
 pub use protection::{stands, word_for_programs};
 pub use resolve::{Request, Resolution, Unresolved, resolve};
+pub use secret::{SecretError, SecretScope, is_secret_name, placeholder};

@@ -63,7 +63,7 @@ fn documents_that_are_not_profiles_are_refused() {
         ("open_files = 16", "open_files = -1"),
         ("open_files = 16", "open_files = 1.5"),
         ("# nothing", "tool = \"many\""),
-        ("version = 1", "version = 4294967296"),
+        ("version = 2", "version = 4294967296"),
     ];
     for (from, to) in syntax {
         assert!(matches!(changed(from, to), Err(ProfileError::Syntax(_))), "{to}");
@@ -172,11 +172,11 @@ fn other_versions_and_other_names_do_not() {
 }
 
 #[test]
-fn what_reaches_the_network_is_refused_and_named() {
+fn what_needs_a_socket_or_sends_to_a_plugin_is_refused_and_named() {
     for (import, operation) in [
         ("wasi:sockets/tcp@0.2.0", "socket"),
         ("wasi:sockets/ip-name-lookup@0.2.0", "socket"),
-        ("wasi:http/outgoing-handler@0.2.0", "http"),
+        ("wasi:http/incoming-handler@0.2.0", "http"),
     ] {
         let Some(Interface { support: Support::Refused(named), .. }) = interface(import) else {
             panic!("{import}")

@@ -77,7 +77,7 @@ pub(crate) struct Loading {
     #[arg(long = "type", value_name = "TYPE")]
     pub(crate) plugin_type: Option<String>,
     /// Grants the plugin a directory: fs.read=HOST_DIR:GUEST_DIR, or fs.write, fs.create, fs.delete; or requests:
-    /// http=[METHODS ][SCHEME://]HOST[:PORT][/PATH].
+    /// http=[METHODS ][SCHEME://]HOST[:PORT][/PATH], and secrets for them: secret=NAME@HOST.
     #[arg(long = "grant", value_name = "CAPABILITY=RESOURCE")]
     pub(crate) grants: Vec<String>,
     /// Sets a configuration value that the plugin may read.
@@ -92,6 +92,9 @@ pub(crate) struct Loading {
     /// Gives the plugin /scratch, a directory of its own that goes with it.
     #[arg(long)]
     pub(crate) scratch: bool,
+    /// Where a granted secret is read from: NAME=file:PATH, NAME=env:VARIABLE, NAME=command:PROGRAM.
+    #[arg(long = "secret", value_name = "NAME=SOURCE")]
+    pub(crate) secrets: Vec<String>,
     /// Lets granted requests reach addresses that are closed to plugins, as 127.0.0.1 or 10.1.0.0/16.
     #[arg(long = "allow-address", value_name = "RANGE")]
     pub(crate) addresses: Vec<String>,

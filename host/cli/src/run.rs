@@ -36,6 +36,7 @@ pub(crate) fn load(loading: &Loading, places: &Places) -> Result<(Host, Plugin),
     let write_limit = loading.write_limit.as_ref().map(size).transpose()?;
     let addresses =
         loading.addresses.iter().map(|text| value::addresses(text)).collect::<Result<Vec<_>, _>>()?;
+    let secrets = loading.secrets.iter().map(|text| value::secret(text)).collect::<Result<Vec<_>, _>>()?;
     let home = Home::find(places)?;
 
     let package = Package::open(&loading.plugin, plugin_type).map_err(|error| Failure::of(&error))?;
@@ -55,6 +56,9 @@ pub(crate) fn load(loading: &Loading, places: &Places) -> Result<(Host, Plugin),
     }
     if loading.scratch {
         request = request.scratch();
+    }
+    for (name, source) in secrets {
+        request = request.secret(name, source);
     }
     for range in addresses {
         request = request.allow_addresses(range);

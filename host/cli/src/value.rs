@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use stockade_host::GrantRequest;
+use stockade_host::{GrantRequest, SecretSource};
 use stockade_ipc::bounds::{CONFIG_VALUE, PAYLOAD};
 use stockade_policy::{Capability, GuestPath, Source};
 
@@ -16,6 +16,8 @@ use crate::failure::Failure;
 use crate::output::is_json;
 
 const GRANT: &str = "write --grant fs.RIGHT=HOST_DIR:GUEST_DIR, as --grant fs.read=./src:/src";
+const SECRET_GRANT: &str =
+    "write --grant secret=NAME@HOST, as --grant secret=token@api.example.org, and --secret token=file:PATH";
 const HTTP_GRANT: &str = "write --grant 'http=[METHODS ][SCHEME://]HOST[:PORT][/PATH]', as --grant http=api.example.org or --grant 'http=GET,POST api.example.org/v1'";
 
 /// `5s`, `500ms`, `2m`.
@@ -85,13 +87,20 @@ pub(crate) fn grant(text: &str) -> Result<GrantRequest, Failure> {
             })?;
             return Ok(GrantRequest::http(to).from_source(Source::CommandLine));
         }
+        Capability::Secret => {
+            let secret = resource.parse().map_err(|error| {
+                let message = format!("{resource:?}: {error}");
+                Failure::usage("bad-grant", "--grant", message, SECRET_GRANT)
+            })?;
+            return Ok(GrantRequest::secret(secret).from_source(Source::CommandLine));
+        }
         _ => {
             let message = format!("{capability} cannot be granted on the command line in this version");
             return Err(Failure::usage(
                 "grant-unavailable",
                 "--grant",
                 message,
-                "grant fs or http, or do without",
+                "grant fs, http or secret, or do without",
             ));
         }
     };
@@ -103,6 +112,28 @@ pub(crate) fn grant(text: &str) -> Result<GrantRequest, Failure> {
     }
     let root = GuestPath::parse(guest).map_err(|error| bad(format!("{guest:?}: {error}")))?;
     Ok(tree(PathBuf::from(directory), root).from_source(Source::CommandLine))
+}
+
+/// `NAME=file:PATH`, `NAME=env:VARIABLE`, `NAME=command:PROGRAM ARGUMENTS`.
+pub(crate) fn secret(text: &str) -> Result<(String, SecretSource), Failure> {
+    let (name, from) = text.split_once('=').unwrap_or((text, ""));
+    let source = match from.split_once(':') {
+        Some(("file", path)) if !path.is_empty() => SecretSource::File(path.into()),
+        Some(("env", variable)) if !variable.is_empty() => SecretSource::Environment(variable.into()),
+        Some(("command", words)) if !words.trim().is_empty() => {
+            SecretSource::Command(words.split_whitespace().map(Into::into).collect())
+        }
+        _ => {
+            return Err(Failure::usage(
+                "bad-secret",
+                "--secret",
+                // What follows may be the secret itself.
+                format!("{name:?} has no file:, env: or command: behind its ="),
+                "write --secret NAME=file:PATH, NAME=env:VARIABLE or NAME=command:PROGRAM",
+            ));
+        }
+    };
+    Ok((name.to_owned(), source))
 }
 
 /// `127.0.0.0/8`, or one address.

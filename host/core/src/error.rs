@@ -13,6 +13,7 @@ use crate::compile;
 use crate::launch::{LaunchError, shortage};
 use crate::programs::ProgramError;
 use crate::reap::Exit;
+use crate::secret::SecretError;
 use crate::support::Missing;
 use crate::trail::Unrecorded;
 
@@ -118,6 +119,15 @@ pub enum HostError {
         /// Its key.
         key: String,
     },
+    /// A granted secret is not to be had.
+    #[error("the secret {name:?}")]
+    Secret {
+        /// Its name.
+        name: String,
+        /// Why.
+        #[source]
+        source: SecretError,
+    },
     /// What was given as a certificate authority is none.
     #[error("the certificate authorities are not PEM: {why}")]
     Authority {
@@ -219,6 +229,11 @@ impl Explain for HostError {
                 "config-too-large",
                 format!("config {key}"),
                 "give fewer or shorter values; put large ones into a file that the plugin may read".into(),
+            ),
+            Self::Secret { name, .. } => (
+                "secret-unavailable",
+                format!("secret {name}"),
+                "name a file, a variable or a program that has it, or do not grant it".into(),
             ),
             Self::Authority { .. } => (
                 "not-a-certificate",

@@ -25,6 +25,7 @@ use crate::memfd::{SealedFile, Use, hex};
 use crate::plugin::{Made, Plugin};
 use crate::programs::Programs;
 use crate::scratch::{self, Scratch};
+use crate::secret::{SecretError, SecretSource, Secrets};
 use crate::sentinel::Sentinel;
 use crate::support::Support;
 use crate::trail::Trail;
@@ -91,7 +92,8 @@ impl Host {
 
     /// [`load`](Self::load) on this thread.
     pub fn load_blocking(&self, request: LoadRequest) -> Result<Plugin, HostError> {
-        let LoadRequest { package, mut grants, config, memory_bytes, quota, scratch, addresses } = request;
+        let LoadRequest { package, mut grants, config, memory_bytes, quota, scratch, addresses, secrets } =
+            request;
         let plugin_type = package.identity.plugin_type;
         let profile = Profile::of(plugin_type);
         let component =
@@ -171,7 +173,8 @@ impl Host {
             reuse_instance: package.instance == InstanceMode::Reused,
             memory_bytes,
         };
-        let allowance = Allowance { quota, addresses: addresses.into(), limits: profile.limits };
+        let secrets = read_secrets(&load.grants, &secrets)?;
+        let allowance = Allowance { secrets, quota, addresses: addresses.into(), limits: profile.limits };
         let broker = self.broker(&load.grants, trees, config, allowance);
         let made = Made { identity, profile, artifact, load, broker, scratch, tools, pending };
         Plugin::start(self, made)
@@ -179,14 +182,14 @@ impl Host {
 
     /// What does for the plugin what only the host can.
     fn broker(&self, grants: &Grants, trees: Vec<Tree>, config: Config, allowance: Allowance) -> Arc<Broker> {
-        let Allowance { quota, addresses, limits } = allowance;
+        let Allowance { secrets, quota, addresses, limits } = allowance;
         let (bytes, files) = quota.unwrap_or((limits.written_bytes, limits.written_files));
         let reach = Reach {
             opened: addresses,
             request_bytes: limits.http_request_bytes,
             response_bytes: limits.http_response_bytes,
         };
-        let http = Http::new(Arc::clone(&self.0.egress), reach, limits);
+        let http = Http::new(Arc::clone(&self.0.egress), reach, limits, secrets);
         Arc::new(Broker::new(grants.clone(), trees, config, Growth::up_to(bytes, files), http))
     }
 
@@ -214,6 +217,25 @@ struct Allowance {
     quota: Option<(u64, u32)>,
     addresses: Arc<[IpNet]>,
     limits: Limits,
+    secrets: Secrets,
+}
+
+/// Reads the secrets that are granted.
+fn read_secrets(grants: &Grants, sources: &BTreeMap<String, SecretSource>) -> Result<Secrets, HostError> {
+    let mut values = BTreeMap::new();
+    for grant in grants.iter() {
+        if let Scope::Secret { secret } = &grant.scope
+            && !values.contains_key(secret.name())
+        {
+            let name = secret.name().to_owned();
+            let source = sources.get(&name).ok_or(SecretError::Missing);
+            match source.and_then(SecretSource::read) {
+                Ok(value) => drop(values.insert(name, value)),
+                Err(source) => return Err(HostError::Secret { name, source }),
+            }
+        }
+    }
+    Ok(Secrets::new(grants.clone(), values))
 }
 
 /// The granted directories, each once. Two at one place in the plugin's view would leave it open which is meant.

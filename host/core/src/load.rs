@@ -1,10 +1,12 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
 use stockade_package::Package;
-use stockade_policy::{GuestPath, HttpScope, Scope, Source};
+use stockade_policy::{GuestPath, HttpScope, Scope, SecretScope, Source};
 
 use crate::host::Config;
+use crate::secret::SecretSource;
 
 /// What to load, and what it may do.
 #[derive(Debug)]
@@ -17,6 +19,7 @@ pub struct LoadRequest {
     pub(crate) quota: Option<(u64, u32)>,
     pub(crate) scratch: bool,
     pub(crate) addresses: Vec<IpNet>,
+    pub(crate) secrets: BTreeMap<String, SecretSource>,
 }
 
 /// An operator's yes to one resource of the host.
@@ -53,6 +56,11 @@ impl GrantRequest {
         GrantRequest::of(Scope::Http { to }, PathBuf::new())
     }
 
+    /// Filling a secret into requests.
+    pub fn secret(secret: SecretScope) -> GrantRequest {
+        GrantRequest::of(Scope::Secret { secret }, PathBuf::new())
+    }
+
     fn of(scope: Scope, directory: impl Into<PathBuf>) -> GrantRequest {
         GrantRequest { scope, directory: directory.into(), source: Source::Embedder }
     }
@@ -76,6 +84,7 @@ impl LoadRequest {
             quota: None,
             scratch: false,
             addresses: Vec::new(),
+            secrets: BTreeMap::new(),
         }
     }
 
@@ -109,6 +118,12 @@ impl LoadRequest {
     /// link-local and the like. A range of one version of IP opens nothing of the other.
     pub fn allow_addresses(mut self, range: IpNet) -> Self {
         self.addresses.push(range);
+        self
+    }
+
+    /// Where a secret is read from when the plugin is loaded. It takes a grant to use it.
+    pub fn secret(mut self, name: impl Into<String>, source: SecretSource) -> Self {
+        self.secrets.insert(name.into(), source);
         self
     }
 

@@ -30,7 +30,8 @@ pub(crate) const fn expected(capability: Capability) -> &'static str {
             "[METHODS ][SCHEME://]HOST[:PORT][/PATH] in lower case, as \"api.example.org\" or \"GET *.example.org/v1\""
         }
         Capability::Config => "a key, as \"region\", or a prefix, as \"db.*\"",
-        Capability::Secret | Capability::Model => "a name of letters, digits, -, _ and .",
+        Capability::Secret => "a name and the requests it is for, as \"token@api.example.org\"",
+        Capability::Model => "a name of letters, digits, -, _ and .",
         Capability::Tool => "publisher/plugin#tool",
         Capability::Log | Capability::Clock | Capability::Random | Capability::Kv => "nothing",
     }
@@ -49,7 +50,7 @@ fn scope(capability: Capability, resource: &str) -> Option<Scope> {
         Capability::FsCreate => Scope::FsCreate { root: GuestPath::parse(resource).ok()? },
         Capability::FsDelete => Scope::FsDelete { root: GuestPath::parse(resource).ok()? },
         Capability::Http => Scope::Http { to: resource.parse().ok()? },
-        Capability::Secret => Scope::Secret { name: named()? },
+        Capability::Secret => Scope::Secret { secret: resource.parse().ok()? },
         Capability::Model => Scope::Model { name: named()? },
         Capability::Config => {
             let key = resource.strip_suffix('*').unwrap_or(resource);

@@ -314,7 +314,7 @@ fn resources_have_one_spelling() {
         ("http", "127.0.0.1"),
         ("config", "db.*"),
         ("config", "*"),
-        ("secret", "TOKEN_1"),
+        ("secret", "TOKEN_1@api.example.org"),
         ("tool", "a/b#c"),
     ] {
         assert_eq!(permission(capability, resource), Ok(()), "{capability} {resource}");
@@ -333,7 +333,8 @@ fn resources_have_one_spelling() {
         ("http", "exa mple.org"),
         ("config", ""),
         ("config", "a*b"),
-        ("secret", "a/b"),
+        ("secret", "TOKEN_1"),
+        ("secret", "a/b@api.example.org"),
         ("tool", "a#b"),
         ("fs.read", "/a/../../b"),
     ] {

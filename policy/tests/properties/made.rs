@@ -11,7 +11,7 @@ pub(crate) enum OwnedAsk {
     FsCreate(GuestPath),
     FsDelete(GuestPath),
     Http(HttpTarget),
-    Secret(String),
+    Secret(String, HttpTarget),
     Kv,
     Config(String),
     Log,
@@ -30,7 +30,7 @@ impl OwnedAsk {
             Self::FsCreate(path) => Ask::FsCreate { path },
             Self::FsDelete(path) => Ask::FsDelete { path },
             Self::Http(target) => Ask::Http { target },
-            Self::Secret(name) => Ask::Secret { name },
+            Self::Secret(name, target) => Ask::Secret { name, target },
             Self::Kv => Ask::Kv,
             Self::Config(key) => Ask::Config { key },
             Self::Log => Ask::Log,
@@ -51,6 +51,10 @@ pub(crate) fn guest_path() -> impl Strategy<Value = GuestPath> {
 
 fn name() -> impl Strategy<Value = String> {
     prop::sample::select(vec!["a", "b", "a.b", "a/b#c", ""]).prop_map(str::to_owned)
+}
+
+fn secret_name() -> impl Strategy<Value = String> {
+    prop::sample::select(vec!["a", "b", "a.b"]).prop_map(str::to_owned)
 }
 
 fn host() -> impl Strategy<Value = String> {
@@ -76,7 +80,8 @@ pub(crate) fn scope() -> impl Strategy<Value = Scope> {
         1 => guest_path().prop_map(|root| Scope::FsCreate { root }),
         1 => guest_path().prop_map(|root| Scope::FsDelete { root }),
         2 => pattern().prop_map(|host| Scope::Http { to: host.parse().unwrap() }),
-        1 => name().prop_map(|name| Scope::Secret { name }),
+        1 => (secret_name(), pattern())
+            .prop_map(|(name, host)| Scope::Secret { secret: format!("{name}@{host}").parse().unwrap() }),
         1 => Just(Scope::Kv),
         2 => key_pattern().prop_map(|key| Scope::Config { key }),
         1 => Just(Scope::Log),
@@ -94,7 +99,7 @@ pub(crate) fn ask() -> impl Strategy<Value = OwnedAsk> {
         1 => guest_path().prop_map(OwnedAsk::FsCreate),
         1 => guest_path().prop_map(OwnedAsk::FsDelete),
         2 => target().prop_map(OwnedAsk::Http),
-        1 => name().prop_map(OwnedAsk::Secret),
+        1 => (secret_name(), target()).prop_map(|(name, target)| OwnedAsk::Secret(name, target)),
         1 => Just(OwnedAsk::Kv),
         2 => name().prop_map(OwnedAsk::Config),
         1 => Just(OwnedAsk::Log),
@@ -146,8 +151,11 @@ pub(crate) fn covered_by_the_book(scope: &Scope, ask: &OwnedAsk) -> bool {
             }
             _ => pattern == key,
         },
-        (Scope::Secret { name: granted }, OwnedAsk::Secret(name))
-        | (Scope::Tool { name: granted }, OwnedAsk::Tool(name))
+        (Scope::Secret { secret }, OwnedAsk::Secret(name, target)) => {
+            let to = Scope::Http { to: secret.to().clone() };
+            secret.name() == name && covered_by_the_book(&to, &OwnedAsk::Http(target.clone()))
+        }
+        (Scope::Tool { name: granted }, OwnedAsk::Tool(name))
         | (Scope::Model { name: granted }, OwnedAsk::Model(name)) => granted == name,
         (Scope::Kv, OwnedAsk::Kv)
         | (Scope::Log, OwnedAsk::Log)

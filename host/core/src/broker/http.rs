@@ -13,6 +13,7 @@ use stockade_policy::{Decision, HttpTarget, Limits, decide, stands};
 
 use super::{Broker, Reply, denied};
 use crate::egress::{Egress, Event, Exchange, Order, Reach, fields};
+use crate::secret::Secrets;
 use crate::trail::{Trail, Unrecorded};
 
 /// How long a request waits for a connection, for the first byte of a response, and between any two bytes, where
@@ -28,6 +29,7 @@ pub(crate) struct Http {
     egress: Arc<Egress>,
     reach: Reach,
     limits: Limits,
+    secrets: Arc<Secrets>,
     used: Mutex<Used>,
 }
 
@@ -55,10 +57,10 @@ pub(crate) struct Awaited {
 }
 
 impl Http {
-    pub(crate) fn new(egress: Arc<Egress>, reach: Reach, limits: Limits) -> Http {
+    pub(crate) fn new(egress: Arc<Egress>, reach: Reach, limits: Limits, secrets: Secrets) -> Http {
         let now = Instant::now();
         let used = Mutex::new(Used { rate_until: now, day_began: now, bytes: 0 });
-        Http { egress, reach, limits, used }
+        Http { egress, reach, limits, secrets: Arc::new(secrets), used }
     }
 
     /// A way out that nothing may take.
@@ -66,7 +68,7 @@ impl Http {
     pub(crate) fn none() -> Http {
         let limits = stockade_policy::Profile::of(stockade_policy::PluginType::Node).limits;
         let reach = Reach { opened: Arc::new([]), request_bytes: 0, response_bytes: 0 };
-        Http::new(Arc::default(), reach, limits)
+        Http::new(Arc::default(), reach, limits, Secrets::default())
     }
 
     fn used(&self) -> std::sync::MutexGuard<'_, Used> {
@@ -202,7 +204,12 @@ impl Broker {
             }
             Decision::Deny(_) => &stockade_policy::Rule::built_in("nobody asked"),
         };
-        let Some((fields, promised)) = fields(wanted) else {
+        let mut filled = Vec::with_capacity(wanted.len());
+        for (name, Block(value)) in wanted {
+            let Some(value) = self.http.secrets.fill(value, &target, trail)? else { return denied() };
+            filled.push((name.clone(), Block(value.to_vec())));
+        }
+        let Some((mut fields, promised)) = fields(&filled) else {
             trail.malformed_request(target.as_str(), "a field that no request may have".to_owned())?;
             return denied();
         };
@@ -216,12 +223,16 @@ impl Broker {
         let [connect, first_byte, between] = std::array::from_fn(|which| {
             patience[which].map_or(PATIENCE[which], |asked| Duration::from_nanos(asked).min(LONGEST))
         });
+        let secrets = self.http.secrets.reach(&target).then(|| Arc::clone(&self.http.secrets));
+        // Kept out of the tables that HTTP/2 compresses fields with.
+        fields.values_mut().for_each(|value| value.set_sensitive(secrets.is_some()));
         let order = Order {
             target,
             fields,
             body: body.then_some(promised),
             patience: [connect, first_byte, between],
             reach: self.http.reach.clone(),
+            secrets,
         };
         let Ok(exchange) = Exchange::start(Arc::clone(&self.http.egress), order, Arc::clone(trail)) else {
             return failed(HttpFault::Internal);

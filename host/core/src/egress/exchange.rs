@@ -1,6 +1,7 @@
 //! One request and its response, in a task of its own. What comes back goes through a channel that holds little:
 //! who does not read makes the server wait, not the host grow.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -23,6 +24,7 @@ use tokio::time::timeout;
 
 use super::connect::connect;
 use super::{Egress, Reach};
+use crate::secret::{Masked, Secrets};
 use crate::trail::{Trail, Unrecorded};
 
 /// Blocks of a request's body that wait to be sent.
@@ -31,6 +33,8 @@ const OUTGOING: usize = 4;
 const INCOMING: usize = 4;
 /// Bytes that are read at once from a connection of HTTP/1.1.
 const READ_BUFFER: usize = 64 * 1024;
+/// Longest body that secrets are filled into.
+const FILLED: u64 = 64 * 1024;
 /// Bytes that a server may send ahead over HTTP/2.
 const WINDOW: u32 = 256 * 1024;
 
@@ -44,6 +48,8 @@ pub(crate) struct Order {
     /// To connect, for the first byte of the response, between any two.
     pub(crate) patience: [Duration; 3],
     pub(crate) reach: Reach,
+    /// What may be filled into it, where anything may.
+    pub(crate) secrets: Option<Arc<Secrets>>,
 }
 
 /// How long a body is, if that was said.
@@ -75,6 +81,14 @@ pub(super) enum Failure {
     },
     /// The server does not prove to be the one that was meant.
     Certificate(String),
+    /// Something had to be recorded and could not be.
+    Unrecorded(Unrecorded),
+}
+
+impl From<Unrecorded> for Failure {
+    fn from(error: Unrecorded) -> Self {
+        Self::Unrecorded(error)
+    }
 }
 
 impl From<HttpFault> for Failure {
@@ -113,9 +127,10 @@ impl Exchange {
         };
         let task = runtime.spawn(async move {
             let target = order.target.clone();
-            let last = match exchange(&egress, order, uploaded, &events_in).await {
+            let last = match exchange(&egress, order, uploaded, &events_in, &trail).await {
                 Ok(trailers) => Event::End(trailers),
                 Err(Failure::Fault(fault)) => Event::Failed(fault),
+                Err(Failure::Unrecorded(error)) => Event::Unrecorded(error),
                 Err(Failure::Prohibited { address, why }) => {
                     match trail.unreachable_address(&target, address, why) {
                         Ok(()) => Event::Failed(HttpFault::AddressProhibited),
@@ -202,19 +217,32 @@ async fn exchange(
     order: Order,
     uploaded: Option<mpsc::Receiver<Upload>>,
     events: &mpsc::Sender<Event>,
+    trail: &Trail,
 ) -> Result<Vec<HttpField>, Failure> {
-    let Order { target, fields, body, patience: [to_connect, first_byte, between], reach } = order;
+    let Order { target, mut fields, body, patience: [to_connect, first_byte, between], reach, secrets } =
+        order;
     let connected = connect(egress, &target, &reach.opened, to_connect).await?;
     let mut body = Outgoing {
         uploaded,
-        first: None,
+        early: VecDeque::new(),
         length: body.unwrap_or(Some(0)),
         sent: 0,
         most: reach.request_bytes,
     };
+    if let Some(secrets) = &secrets {
+        body.fill(secrets, &target, trail).await?;
+        if let Some(length) = body.length
+            && fields.contains_key(header::CONTENT_LENGTH)
+        {
+            fields.insert(header::CONTENT_LENGTH, length.into());
+        }
+        // A secret that comes back compressed could not be masked.
+        fields.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
     if matches!(target.method(), "GET" | "HEAD" | "DELETE" | "OPTIONS") {
         body.look_ahead().await?;
     }
+    let answer = Answering { events, between, most: reach.response_bytes, secrets };
     let mut request = Request::new(body);
     *request.method_mut() =
         Method::from_bytes(target.method().as_bytes()).map_err(|_| HttpFault::Protocol)?;
@@ -232,7 +260,7 @@ async fn exchange(
             .initial_connection_window_size(WINDOW)
             .max_header_list_size(HTTP_FIELDS as u32);
         let (mut sender, connection) = http2.handshake(io).await.map_err(|error| fault(&error))?;
-        drive(timeout(first_byte, sender.send_request(request)), connection, events, between, reach).await
+        drive(timeout(first_byte, sender.send_request(request)), connection, answer).await
     } else {
         *request.uri_mut() = path.parse::<Uri>().map_err(|_| HttpFault::Protocol)?;
         let host = HeaderValue::from_str(&target.authority()).map_err(|_| HttpFault::Protocol)?;
@@ -240,22 +268,29 @@ async fn exchange(
         let mut http1 = hyper::client::conn::http1::Builder::new();
         http1.max_headers(HTTP_FIELD_COUNT).max_buf_size(READ_BUFFER);
         let (mut sender, connection) = http1.handshake(io).await.map_err(|error| fault(&error))?;
-        drive(timeout(first_byte, sender.send_request(request)), connection, events, between, reach).await
+        drive(timeout(first_byte, sender.send_request(request)), connection, answer).await
     }
+}
+
+/// How a response is passed on.
+struct Answering<'a> {
+    events: &'a mpsc::Sender<Event>,
+    between: Duration,
+    most: u64,
+    /// What is masked in it.
+    secrets: Option<Arc<Secrets>>,
 }
 
 /// Sends and receives in one task: the connection moves whenever its response is waited for.
 async fn drive(
     response: impl Future<Output = Result<hyper::Result<Response<Incoming>>, tokio::time::error::Elapsed>>,
     connection: impl Future<Output = hyper::Result<()>>,
-    events: &mpsc::Sender<Event>,
-    between: Duration,
-    reach: Reach,
+    answer: Answering<'_>,
 ) -> Result<Vec<HttpField>, Failure> {
     let received = async {
         let response =
             response.await.map_err(|_| HttpFault::ResponseTimeout)?.map_err(|error| fault(&error))?;
-        receive(response, events, between, &reach).await
+        receive(response, &answer).await
     };
     let mut received = std::pin::pin!(received);
     let mut connection = std::pin::pin!(connection);
@@ -271,45 +306,57 @@ async fn drive(
 
 async fn receive(
     response: Response<Incoming>,
-    events: &mpsc::Sender<Event>,
-    between: Duration,
-    reach: &Reach,
+    Answering { events, between, most, secrets }: &Answering<'_>,
 ) -> Result<Vec<HttpField>, Failure> {
+    let secrets = secrets.as_deref();
     let (head, mut body) = response.into_parts();
     if head.status == http::StatusCode::SWITCHING_PROTOCOLS {
         return Err(HttpFault::Protocol.into());
     }
-    if body.size_hint().lower() > reach.response_bytes && stands("http.response-size") {
+    if body.size_hint().lower() > *most && stands("http.response-size") {
         return Err(HttpFault::ResponseBodySize.into());
     }
-    let fields = told(&head.headers).ok_or(HttpFault::ResponseHeaderSize)?;
+    let fields = told(&head.headers, secrets).ok_or(HttpFault::ResponseHeaderSize)?;
     // What a small response has of a body is there a moment after its head: one wake-up for both.
     tokio::task::yield_now().await;
     let mut early = immediate(body.frame()).await;
     // Whoever is not there any more does not want the rest either; the task is aborted.
     let _ = events.send(Event::Head { status: head.status.as_u16(), fields }).await;
-    let mut left = reach.response_bytes;
+    let mut left = *most;
+    let mut masked = Masked::default();
     loop {
         let next = match early.take() {
             Some(frame) => frame,
-            None => timeout(between, body.frame()).await.map_err(|_| HttpFault::ReadTimeout)?,
+            None => timeout(*between, body.frame()).await.map_err(|_| HttpFault::ReadTimeout)?,
         };
-        let Some(frame) = next else { return Ok(Vec::new()) };
+        let Some(frame) = next else {
+            send(events, masked.rest()).await;
+            return Ok(Vec::new());
+        };
         match frame.map_err(|error| fault(&error))?.into_data() {
             Ok(block) => {
                 if stands("http.response-size") {
                     left = left.checked_sub(block.len() as u64).ok_or(HttpFault::ResponseBodySize)?;
                 }
-                if !block.is_empty() {
-                    let _ = events.send(Event::Body(block)).await;
+                match secrets {
+                    Some(secrets) => send(events, masked.pass(&block, secrets)).await,
+                    None => send(events, block).await,
                 }
             }
             Err(frame) => {
                 if let Ok(trailers) = frame.into_trailers() {
-                    return Ok(told(&trailers).ok_or(HttpFault::ResponseHeaderSize)?);
+                    send(events, masked.rest()).await;
+                    return Ok(told(&trailers, secrets).ok_or(HttpFault::ResponseHeaderSize)?);
                 }
             }
         }
+    }
+}
+
+async fn send(events: &mpsc::Sender<Event>, block: impl Into<Bytes>) {
+    let block = block.into();
+    if !block.is_empty() {
+        let _ = events.send(Event::Body(block)).await;
     }
 }
 
@@ -339,11 +386,18 @@ pub(crate) fn is_of_the_connection(name: &HeaderName) -> bool {
 }
 
 /// The fields of a response as a worker gets them; none where they are too many.
-fn told(fields: &HeaderMap) -> Option<Vec<HttpField>> {
+fn told(fields: &HeaderMap, secrets: Option<&Secrets>) -> Option<Vec<HttpField>> {
+    let value = |value: &HeaderValue| {
+        let mut value = value.as_bytes().to_vec();
+        if let Some(secrets) = secrets {
+            secrets.mask(&mut value);
+        }
+        Block(value)
+    };
     let told: Vec<HttpField> = fields
         .iter()
         .filter(|(name, _)| !is_of_the_connection(name))
-        .map(|(name, value)| (name.as_str().to_owned(), Block(value.as_bytes().to_vec())))
+        .map(|(name, bytes)| (name.as_str().to_owned(), value(bytes)))
         .collect();
     let bytes: usize = told.iter().map(|(name, value)| name.len() + value.0.len() + 16).sum();
     (told.len() <= HTTP_FIELD_COUNT && bytes <= HTTP_FIELDS).then_some(told)
@@ -384,7 +438,7 @@ fn fault(error: &hyper::Error) -> Failure {
 struct Outgoing {
     uploaded: Option<mpsc::Receiver<Upload>>,
     /// What came of it before it was asked for.
-    first: Option<Upload>,
+    early: VecDeque<Upload>,
     /// What was promised.
     length: Option<u64>,
     sent: u64,
@@ -400,16 +454,53 @@ impl Outgoing {
     /// Many clients open a body for every request and close it at once. A request of a kind that has none as a
     /// rule waits for that, and goes without one: servers that get one all the same may take it amiss.
     async fn look_ahead(&mut self) -> Result<(), HttpFault> {
-        let (Some(uploaded), None) = (&mut self.uploaded, self.length) else { return Ok(()) };
+        let (Some(uploaded), None, true) = (&mut self.uploaded, self.length, self.early.is_empty()) else {
+            return Ok(());
+        };
         match uploaded.recv().await {
             Some(Upload::End(trailers)) if trailers.is_empty() => {
                 self.uploaded = None;
                 self.length = Some(0);
             }
-            Some(first) => self.first = Some(first),
+            Some(first) => self.early.push_back(first),
             None => return Err(HttpFault::Terminated),
         }
         Ok(())
+    }
+
+    /// Puts secrets into the body, if it is a short one: it has to be whole for that.
+    async fn fill(&mut self, secrets: &Secrets, target: &HttpTarget, trail: &Trail) -> Result<(), Failure> {
+        if self.length.is_some_and(|length| length > FILLED) {
+            return Ok(());
+        }
+        let Some(uploaded) = &mut self.uploaded else { return Ok(()) };
+        let mut whole = Vec::new();
+        loop {
+            match uploaded.recv().await {
+                Some(Upload::Block(block)) => {
+                    whole.extend_from_slice(&block);
+                    if whole.len() as u64 > FILLED {
+                        self.early.push_back(Upload::Block(whole.into()));
+                        return Ok(());
+                    }
+                }
+                Some(Upload::End(trailers)) => {
+                    if self.length.is_some_and(|promised| promised != whole.len() as u64) {
+                        return Err(HttpFault::RequestBodySize.into());
+                    }
+                    let filled = secrets.fill(&whole, target, trail)?.ok_or(HttpFault::Denied)?;
+                    self.length = Some(filled.len() as u64);
+                    if trailers.is_empty() && filled.is_empty() {
+                        self.uploaded = None;
+                    } else {
+                        self.early.push_back(Upload::Block(Bytes::copy_from_slice(&filled)));
+                        self.early.push_back(Upload::End(trailers));
+                    }
+                    return Ok(());
+                }
+                None => return Err(HttpFault::Terminated.into()),
+            }
+        }
     }
 }
 
@@ -423,8 +514,8 @@ impl Body for Outgoing {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         let this = &mut *self;
         let Some(uploaded) = &mut this.uploaded else { return Poll::Ready(None) };
-        let next = match this.first.take() {
-            Some(first) => Some(first),
+        let next = match this.early.pop_front() {
+            Some(early) => Some(early),
             None => ready!(uploaded.poll_recv(cx)),
         };
         let promised = self.length.unwrap_or(u64::MAX);

@@ -203,6 +203,7 @@ impl From<Answer> for ErrorCode {
 impl From<HttpFault> for ErrorCode {
     fn from(fault: HttpFault) -> Self {
         match fault {
+            HttpFault::Denied => Self::HttpRequestDenied,
             HttpFault::DnsTimeout => Self::DnsTimeout,
             HttpFault::DnsError => Self::DnsError(DnsErrorPayload { rcode: None, info_code: None }),
             HttpFault::AddressProhibited => Self::DestinationIpProhibited,
