@@ -58,6 +58,12 @@ pub const HTTP_FIRST: usize = 16 * 1024;
 /// Requests that one worker can have on their way: 16. The host holds a connection for each.
 pub const HTTP_OPEN: usize = 16;
 
+/// Keys and values of one ask for the store, and 16 bytes for each: 60 KiB, so that the ask stays within [`CONTROL`].
+pub const KV_ENTRIES: usize = 60 * 1024;
+
+/// Keys in one ask for the store, and in one answer: 128.
+pub const KV_KEYS: usize = 128;
+
 /// A configuration value: 32 KiB of JSON text.
 pub const CONFIG_VALUE: usize = 32 * 1024;
 

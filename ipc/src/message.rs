@@ -1,7 +1,9 @@
 use serde::{Deserialize, Serialize};
 use stockade_policy::{Grants, HttpScheme, MAX_TARGET, Rule, stands};
 
-use crate::bounds::{HTTP_FIELD_COUNT, HTTP_FIELDS, HTTP_OPEN, LOG_LINE, NAME, PAYLOAD, TEXT, WRITE};
+use crate::bounds::{
+    HTTP_FIELD_COUNT, HTTP_FIELDS, HTTP_OPEN, KV_ENTRIES, KV_KEYS, LOG_LINE, NAME, PAYLOAD, TEXT, WRITE,
+};
 use crate::codec::decode;
 use crate::untrusted::Claim;
 use crate::{Fault, Kind, Untrusted, World};
@@ -275,6 +277,42 @@ pub enum Ask {
         /// As the host numbered it.
         request: u32,
     },
+    /// The value of a key.
+    KvGet {
+        /// Which.
+        key: String,
+    },
+    /// Set values, all or none.
+    KvSet {
+        /// At most [`crate::bounds::KV_ENTRIES`].
+        entries: Vec<(String, Bytes)>,
+    },
+    /// Remove keys, all or none.
+    KvDelete {
+        /// At most [`crate::bounds::KV_KEYS`].
+        keys: Vec<String>,
+    },
+    /// Some of the keys.
+    KvKeys {
+        /// 0 at first, then what the last answer gave as `next`.
+        after: u64,
+    },
+    /// Add to a number.
+    KvAdd {
+        /// Its key.
+        key: String,
+        /// How much.
+        delta: u64,
+    },
+    /// Set a value where the one that was seen is still there.
+    KvSwap {
+        /// Its key.
+        key: String,
+        /// The number of the value that was seen; none where there was none.
+        seen: Option<u64>,
+        /// The new one.
+        value: Bytes,
+    },
 }
 
 /// A field of a message: its name in lower case, and its value.
@@ -422,6 +460,25 @@ pub enum Answer {
     },
     /// For each thing that was waited for, whether it is there.
     HttpReady(Vec<bool>),
+    /// The value, if there is one, and its number.
+    KvValue(Option<(Bytes, u64)>),
+    /// Some keys, and where to go on; none at the end.
+    KvKeys {
+        /// At most [`crate::bounds::KV_KEYS`].
+        keys: Vec<String>,
+        /// Where to go on.
+        next: Option<u64>,
+    },
+    /// The sum; none where the value is no number, or the sum would be none.
+    KvSum(Option<u64>),
+    /// Done.
+    KvDone,
+    /// Not done: the value that was seen is there no more.
+    KvLost,
+    /// Not done: the store would hold too much.
+    KvFull,
+    /// Not done: the store does not work.
+    KvFailed,
 }
 
 /// Why there is no response, in words that a guest can tell apart.
@@ -655,6 +712,20 @@ fn few(fields: &[HttpField]) -> Result<(), Fault> {
     }
 }
 
+fn stored<'a>(entries: impl IntoIterator<Item = (&'a String, usize)>) -> Result<(), Fault> {
+    let (mut count, mut bytes) = (0, 0);
+    for (key, value) in entries {
+        at_most(key, NAME)?;
+        count += 1;
+        bytes += key.len() + value + 16;
+    }
+    if count <= KV_KEYS && bytes <= KV_ENTRIES {
+        Ok(())
+    } else {
+        Err(Fault::Implausible("more for the store than fits into one ask"))
+    }
+}
+
 impl Claim for ToHost {
     fn plausible(&self) -> Result<(), Fault> {
         match self {
@@ -697,7 +768,12 @@ impl Claim for ToHost {
                 Ask::HttpWait { on, .. } if on.len() > 2 * HTTP_OPEN => {
                     Err(Fault::Implausible("a wait for more than there can be"))
                 }
+                Ask::KvGet { key } | Ask::KvAdd { key, .. } => at_most(key, NAME),
+                Ask::KvSwap { key, value, .. } => stored([(key, value.0.len())]),
+                Ask::KvSet { entries } => stored(entries.iter().map(|(key, value)| (key, value.0.len()))),
+                Ask::KvDelete { keys } => stored(keys.iter().map(|key| (key, 0))),
                 Ask::HttpWrite { .. }
+                | Ask::KvKeys { .. }
                 | Ask::HttpHead { .. }
                 | Ask::HttpRead { .. }
                 | Ask::HttpWait { .. }

@@ -100,7 +100,7 @@ impl Capability {
         self.is_fs()
             || matches!(
                 self,
-                Self::Http | Self::Secret | Self::Config | Self::Log | Self::Clock | Self::Random
+                Self::Http | Self::Secret | Self::Kv | Self::Config | Self::Log | Self::Clock | Self::Random
             )
     }
 

@@ -62,13 +62,22 @@ static KNOWN: &[Interface] = &[
     provided("wasi:http/types", Some(Capability::Http)),
     provided("wasi:http/outgoing-handler", Some(Capability::Http)),
     refused("wasi:http/incoming-handler", "http"),
+    provided("wasi:keyvalue/store", Some(Capability::Kv)),
+    provided("wasi:keyvalue/atomics", Some(Capability::Kv)),
+    provided("wasi:keyvalue/batch", Some(Capability::Kv)),
 ];
+
+/// The draft of `wasi:keyvalue` that there is.
+const KEYVALUE: &str = "0.2.0-draft2";
 
 /// Looks an import up by its name, version and all (`wasi:io/streams@0.2.6`): the version decides only
 /// between 0.2 (known, whatever the patch) and any other line (unknown). `stockade:plugin` is known
-/// as 0.1.
+/// as 0.1, `wasi:keyvalue`, which is no part of WASI 0.2 yet, as the one draft that others have too.
 pub fn interface(import: &str) -> Option<Interface> {
     let (name, version) = import.split_once('@')?;
+    if name.starts_with("wasi:keyvalue/") {
+        return KNOWN.iter().find(|known| known.name == name && version == KEYVALUE).copied();
+    }
     let line = if name.starts_with("wasi:") { "0.2." } else { "0.1." };
     let patch = version.strip_prefix(line)?;
     if patch.is_empty() || !patch.bytes().all(|b| b.is_ascii_digit()) {

@@ -59,6 +59,8 @@ pub struct Limits {
     pub http_response_bytes: u64,
     /// Bytes that a plugin may send and receive in the bodies of a day's requests.
     pub http_bytes_per_day: u64,
+    /// Bytes that a plugin's store may hold: keys, values, and 64 for each entry.
+    pub kv_bytes: u64,
 }
 
 /// Why a profile document is not one.

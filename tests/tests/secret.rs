@@ -61,11 +61,11 @@ fn a_secret_is_filled_in_by_the_host_and_masked_where_it_comes_back() {
     // Nothing comes back in a form that hides it.
     assert!(bound.seen()[0].contains("accept-encoding: identity"));
 
-    let body = format!("{{\"a\":\"{{{{secret:token}}}}\",\"b\":\"{{{{secret:}}}}\"}}");
-    let echoed = send(&plugin, &url(&bound, "echo"), "x", Some(&body)).unwrap();
+    let body = r#"{"a":"{{secret:token}}","b":"{{secret:}}"}"#;
+    let echoed = send(&plugin, &url(&bound, "echo"), "x", Some(body)).unwrap();
     let masked = format!("{{\"a\":\"{}\",\"b\":\"{{{{secret:}}}}\"}}", "*".repeat(CANARY.len()));
     assert_eq!(echoed["body"], json!(masked));
-    let length = send(&plugin, &url(&bound, "length"), "x", Some(&body)).unwrap();
+    let length = send(&plugin, &url(&bound, "length"), "x", Some(body)).unwrap();
     assert_eq!(length["body"], json!(masked.len().to_string()));
     // A long body goes as it is.
     let long = format!("{}{{{{secret:token}}}}", "x".repeat(70_000));

@@ -93,7 +93,7 @@ const EXAMPLES: [(&str, Target); 3] =
     [("text-stats", Target::Bare), ("secret-scan", Target::Wasip2), ("hostile", Target::Wasip2)];
 
 /// Test guests in Rust: file name, package, target.
-const RUST: [(&str, &str, Target); 7] = [
+const RUST: [(&str, &str, Target); 8] = [
     ("greet-rust", "greet", Target::Bare),
     ("greet-rust-wasip1", "greet", Target::Wasip1),
     ("greet-rust-wasip2", "greet", Target::Wasip2),
@@ -101,6 +101,7 @@ const RUST: [(&str, &str, Target); 7] = [
     ("kitchen-sink", "kitchen-sink", Target::Bare),
     ("wasi-tour", "wasi-tour", Target::Wasip2),
     ("http-tour", "http-tour", Target::Wasip2),
+    ("kv-tour", "kv-tour", Target::Bare),
 ];
 
 const GUESTS: &str = "tests/guests";

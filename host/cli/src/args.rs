@@ -95,6 +95,9 @@ pub(crate) struct Loading {
     /// Where a granted secret is read from: NAME=file:PATH, NAME=env:VARIABLE, NAME=command:PROGRAM.
     #[arg(long = "secret", value_name = "NAME=SOURCE")]
     pub(crate) secrets: Vec<String>,
+    /// Gives the plugin a store of keys and values, kept under this name.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) store: Option<String>,
     /// Lets granted requests reach addresses that are closed to plugins, as 127.0.0.1 or 10.1.0.0/16.
     #[arg(long = "allow-address", value_name = "RANGE")]
     pub(crate) addresses: Vec<String>,

@@ -57,6 +57,9 @@ pub(crate) fn load(loading: &Loading, places: &Places) -> Result<(Host, Plugin),
     if loading.scratch {
         request = request.scratch();
     }
+    if let Some(name) = &loading.store {
+        request = request.store(name);
+    }
     for (name, source) in secrets {
         request = request.secret(name, source);
     }

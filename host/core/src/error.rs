@@ -14,6 +14,7 @@ use crate::launch::{LaunchError, shortage};
 use crate::programs::ProgramError;
 use crate::reap::Exit;
 use crate::secret::SecretError;
+use crate::store::StoreError;
 use crate::support::Missing;
 use crate::trail::Unrecorded;
 
@@ -128,6 +129,9 @@ pub enum HostError {
         #[source]
         source: SecretError,
     },
+    /// The plugin's store is not to be had.
+    #[error("the plugin's store")]
+    Store(#[source] StoreError),
     /// What was given as a certificate authority is none.
     #[error("the certificate authorities are not PEM: {why}")]
     Authority {
@@ -235,6 +239,16 @@ impl Explain for HostError {
                 format!("secret {name}"),
                 "name a file, a variable or a program that has it, or do not grant it".into(),
             ),
+            Self::Store(error) => {
+                let (code, next_step) = match error {
+                    StoreError::Name(_) => ("bad-store", "name it in letters, digits, -, _ and ."),
+                    StoreError::Taken { .. } => ("store-taken", "give each plugin a store of its own"),
+                    StoreError::Broken { .. } => {
+                        ("store-broken", "see that this user can write there; a damaged file can be moved away")
+                    }
+                };
+                (code, "store".into(), next_step.into())
+            }
             Self::Authority { .. } => (
                 "not-a-certificate",
                 "certificate authorities".into(),

@@ -27,6 +27,7 @@ use crate::programs::Programs;
 use crate::scratch::{self, Scratch};
 use crate::secret::{SecretError, SecretSource, Secrets};
 use crate::sentinel::Sentinel;
+use crate::store::Store;
 use crate::support::Support;
 use crate::trail::Trail;
 
@@ -92,8 +93,17 @@ impl Host {
 
     /// [`load`](Self::load) on this thread.
     pub fn load_blocking(&self, request: LoadRequest) -> Result<Plugin, HostError> {
-        let LoadRequest { package, mut grants, config, memory_bytes, quota, scratch, addresses, secrets } =
-            request;
+        let LoadRequest {
+            package,
+            mut grants,
+            config,
+            memory_bytes,
+            quota,
+            scratch,
+            addresses,
+            secrets,
+            store,
+        } = request;
         let plugin_type = package.identity.plugin_type;
         let profile = Profile::of(plugin_type);
         let component =
@@ -133,6 +143,7 @@ impl Host {
                 scope: Scope::Config { key: key.clone() },
                 approved_by: Some(Source::Embedder),
             }))
+            .chain(store.iter().map(|_| Request { scope: Scope::Kv, approved_by: Some(Source::Embedder) }))
             .chain(package.permissions.iter().map(|permission| permission.request.clone()))
             .collect::<Vec<_>>();
         let resolution = resolve(profile, &requests);
@@ -174,7 +185,11 @@ impl Host {
             memory_bytes,
         };
         let secrets = read_secrets(&load.grants, &secrets)?;
-        let allowance = Allowance { secrets, quota, addresses: addresses.into(), limits: profile.limits };
+        let store =
+            store.map(|name| Store::open(&self.0.state, &name, &identity.name, profile.limits.kv_bytes));
+        let store = store.transpose().map_err(HostError::Store)?;
+        let allowance =
+            Allowance { store, secrets, quota, addresses: addresses.into(), limits: profile.limits };
         let broker = self.broker(&load.grants, trees, config, allowance);
         let made = Made { identity, profile, artifact, load, broker, scratch, tools, pending };
         Plugin::start(self, made)
@@ -182,7 +197,7 @@ impl Host {
 
     /// What does for the plugin what only the host can.
     fn broker(&self, grants: &Grants, trees: Vec<Tree>, config: Config, allowance: Allowance) -> Arc<Broker> {
-        let Allowance { secrets, quota, addresses, limits } = allowance;
+        let Allowance { store, secrets, quota, addresses, limits } = allowance;
         let (bytes, files) = quota.unwrap_or((limits.written_bytes, limits.written_files));
         let reach = Reach {
             opened: addresses,
@@ -190,7 +205,8 @@ impl Host {
             response_bytes: limits.http_response_bytes,
         };
         let http = Http::new(Arc::clone(&self.0.egress), reach, limits, secrets);
-        Arc::new(Broker::new(grants.clone(), trees, config, Growth::up_to(bytes, files), http))
+        let growth = Growth::up_to(bytes, files);
+        Arc::new(Broker::new(grants.clone(), trees, config, growth, http).with_store(store))
     }
 
     /// Ends every worker and closes the log. Plugins that are still held answer with failures.
@@ -218,6 +234,7 @@ struct Allowance {
     addresses: Arc<[IpNet]>,
     limits: Limits,
     secrets: Secrets,
+    store: Option<Store>,
 }
 
 /// Reads the secrets that are granted.

@@ -44,6 +44,7 @@ mod scratch;
 mod secret;
 mod sentinel;
 mod session;
+mod store;
 pub mod support;
 mod trail;
 
@@ -57,3 +58,4 @@ pub use plugin::{CallOptions, Plugin};
 pub use programs::ProgramError;
 pub use reap::Exit;
 pub use secret::{SecretError, SecretSource};
+pub use store::StoreError;

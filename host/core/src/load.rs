@@ -20,6 +20,7 @@ pub struct LoadRequest {
     pub(crate) scratch: bool,
     pub(crate) addresses: Vec<IpNet>,
     pub(crate) secrets: BTreeMap<String, SecretSource>,
+    pub(crate) store: Option<String>,
 }
 
 /// An operator's yes to one resource of the host.
@@ -85,6 +86,7 @@ impl LoadRequest {
             scratch: false,
             addresses: Vec::new(),
             secrets: BTreeMap::new(),
+            store: None,
         }
     }
 
@@ -124,6 +126,13 @@ impl LoadRequest {
     /// Where a secret is read from when the plugin is loaded. It takes a grant to use it.
     pub fn secret(mut self, name: impl Into<String>, source: SecretSource) -> Self {
         self.secrets.insert(name.into(), source);
+        self
+    }
+
+    /// Gives the plugin a store of keys and values, kept under this name in the state folder. It belongs to the
+    /// plugin for which it is named first, whatever its version.
+    pub fn store(mut self, name: impl Into<String>) -> Self {
+        self.store = Some(name.into());
         self
     }
 

@@ -231,6 +231,16 @@ impl Trail {
         self.over_limit("http", target, why, "the profile has the limits of requests; wait, or ask for less")
     }
 
+    /// The plugin's store holds what it may.
+    pub(crate) fn store_is_full(&self) -> Result<(), Unrecorded> {
+        self.over_limit(
+            "kv",
+            "",
+            "the store would hold more than it may",
+            "the plugin can remove what it does not need",
+        )
+    }
+
     fn over_limit(
         &self,
         operation: &'static str,

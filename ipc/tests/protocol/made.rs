@@ -128,6 +128,13 @@ fn ask() -> impl Strategy<Value = Ask> {
         (vec(interest(), 0..4), option::of(any::<u64>()))
             .prop_map(|(on, nanoseconds)| Ask::HttpWait { on, nanoseconds }),
         any::<u32>().prop_map(|request| Ask::HttpClose { request }),
+        text().prop_map(|key| Ask::KvGet { key }),
+        fields().prop_map(|entries| Ask::KvSet { entries }),
+        vec(text(), 0..4).prop_map(|keys| Ask::KvDelete { keys }),
+        any::<u64>().prop_map(|after| Ask::KvKeys { after }),
+        (text(), any::<u64>()).prop_map(|(key, delta)| Ask::KvAdd { key, delta }),
+        (text(), option::of(any::<u64>()), vec(any::<u8>(), 0..30))
+            .prop_map(|(key, seen, value)| Ask::KvSwap { key, seen, value: Bytes(value) }),
     ]
 }
 
@@ -255,6 +262,10 @@ fn answer() -> impl Strategy<Value = Answer> {
         (vec(any::<u8>(), 0..300), option::of(fields()))
             .prop_map(|(bytes, end)| Answer::HttpBody { bytes: Bytes(bytes), end }),
         vec(any::<bool>(), 0..8).prop_map(Answer::HttpReady),
+        option::of((vec(any::<u8>(), 0..30).prop_map(Bytes), any::<u64>())).prop_map(Answer::KvValue),
+        (vec(text(), 0..4), option::of(any::<u64>())).prop_map(|(keys, next)| Answer::KvKeys { keys, next }),
+        option::of(any::<u64>()).prop_map(Answer::KvSum),
+        prop::sample::select(vec![Answer::KvDone, Answer::KvLost, Answer::KvFull, Answer::KvFailed]),
     ]
 }
 

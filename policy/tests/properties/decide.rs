@@ -83,7 +83,6 @@ fn granted(scope: Scope) -> Grants {
 #[test]
 fn what_this_version_cannot_do_is_refused_though_granted_and_names_the_grant() {
     let scopes = [
-        (Scope::Kv, OwnedAsk::Kv),
         (Scope::Tool { name: "a/b#c".into() }, OwnedAsk::Tool("a/b#c".into())),
         (Scope::Model { name: "m".into() }, OwnedAsk::Model("m".into())),
     ];

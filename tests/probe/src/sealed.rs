@@ -160,6 +160,7 @@ fn attempt(
                         patience: [None; 3],
                     },
                 },
+                "kv" => Ask::KvGet { key: text("key") },
                 "http-write" => {
                     Ask::HttpWrite { request: number("request") as u32, bytes: Bytes(b"x".to_vec()) }
                 }

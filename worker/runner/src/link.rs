@@ -9,7 +9,7 @@ use wasmtime::component::{Component, InstancePre, Linker, LinkerInstance, Resour
 
 use crate::error::WorkerError;
 use crate::state::{Cx, State};
-use crate::{cli, clock, config, fs, http, io, log, random, refused};
+use crate::{cli, clock, config, fs, http, io, kv, log, random, refused};
 
 /// Stands behind every import of a component, or says which one nobody knows.
 pub(crate) fn link(component: &Component) -> Result<InstancePre<State>, WorkerError> {
@@ -78,6 +78,9 @@ fn function(at: &mut LinkerInstance<'_, State>, known: Interface, name: &str) ->
         "wasi:http/types" if !http::types(name, at)? => refused::link(known.name, "http", name, at),
         "wasi:http/types" => Ok(true),
         "wasi:http/outgoing-handler" => http::handler(name, at),
+        "wasi:keyvalue/store" => kv::store(name, at),
+        "wasi:keyvalue/atomics" => kv::atomics(name, at),
+        "wasi:keyvalue/batch" => kv::batch(name, at),
         cli if cli.starts_with("wasi:cli/") => cli::link(name, at),
         _ => Ok(false),
     }
@@ -108,6 +111,8 @@ fn resource(at: &mut LinkerInstance<'_, State>, name: &str) -> wasmtime::Result<
             Ok(())
         }),
         "fields" | "headers" | "trailers" => define::<http::Fields>(at, name),
+        "bucket" => define::<kv::Bucket>(at, name),
+        "cas" => define::<kv::Cas>(at, name),
         "outgoing-request" => define::<http::OutgoingRequest>(at, name),
         "request-options" => define::<http::Options>(at, name),
         "outgoing-body" => {

@@ -14,6 +14,7 @@ mod fs;
 mod http;
 mod io;
 mod json;
+mod kv;
 mod limits;
 mod link;
 mod log;

@@ -6,6 +6,7 @@ mod change;
 mod config;
 mod fs;
 mod http;
+mod kv;
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use stockade_ipc::{Answer, Ask};
 use stockade_policy::{Decision, Grants, GuestPath, decide, stands};
 
+use crate::store::Store;
 use crate::trail::{Trail, Unrecorded};
 use change::Change;
 pub(crate) use change::{Growth, OpenFiles};
@@ -28,6 +30,7 @@ pub(crate) struct Broker {
     config: BTreeMap<String, String>,
     growth: Growth,
     http: Http,
+    store: Option<Store>,
     identity: std::hash::RandomState,
 }
 
@@ -57,7 +60,13 @@ impl Broker {
         growth: Growth,
         http: Http,
     ) -> Broker {
-        Broker { grants, trees, config, growth, http, identity: std::hash::RandomState::new() }
+        Broker { grants, trees, config, growth, http, store: None, identity: std::hash::RandomState::new() }
+    }
+
+    /// Gives the plugin a store.
+    pub(crate) fn with_store(mut self, store: Option<Store>) -> Broker {
+        self.store = store;
+        self
     }
 
     /// Decides, then does.
@@ -97,6 +106,12 @@ impl Broker {
                 let ask = stockade_policy::Ask::Config { key };
                 self.allowed(&ask, trail)?.map_or(denied(), |()| Ok(self.config(key)))
             }
+            Ask::KvGet { .. }
+            | Ask::KvSet { .. }
+            | Ask::KvDelete { .. }
+            | Ask::KvKeys { .. }
+            | Ask::KvAdd { .. }
+            | Ask::KvSwap { .. } => self.kv(ask, trail),
             Ask::HttpSend { request } => self.http_send(request, requests, trail),
             Ask::HttpWrite { request, bytes } => self.http_write(*request, &bytes.0, requests, trail),
             Ask::HttpFinish { request, trailers } => self.http_finish(*request, trailers, requests, trail),
