@@ -412,3 +412,34 @@ fn files_are_changed_from_every_kind_of_runtime() {
         assert_eq!(fs::read_to_string(tree.path().join(number.to_string())).unwrap(), "x");
     }
 }
+
+/// Python with nothing but `open` and `os`, as its toolchain makes it.
+#[test]
+fn a_stock_python_component_uses_files_under_grants() {
+    const TEST: &str = "a_stock_python_component_uses_files_under_grants";
+    let component = guest("files-python.wasm");
+    if !component.exists() {
+        skipped(TEST, "componentize-py is not installed, and could not be");
+        return;
+    }
+    let (bench, tree) = (Bench::new(), tree());
+    let package = Package::open(component, Some(PluginType::Agent)).unwrap();
+    let plugin = bench.host.load_blocking(request(package, tree.path(), &ALL)).unwrap();
+    let told = |export, arguments| told(&plugin, export, arguments);
+    let new = json!({ "path": "/work/new", "text": "from Python" });
+    assert_eq!(told("write-file", new).unwrap(), json!("from Python!"));
+    assert_eq!(fs::read_to_string(tree.path().join("new")).unwrap(), "from Python!");
+    assert_eq!(told("list-names", json!({ "path": "/work" })).unwrap(), json!(["folder", "new", "old"]));
+    assert_eq!(told("total-size", json!({ "path": "/work" })).unwrap(), json!(12 + 14));
+    told("remove-file", json!({ "path": "/work/new" })).unwrap();
+    assert!(!tree.path().join("new").exists());
+    for (export, arguments) in [
+        ("read-file", json!({ "path": "/etc/passwd" })),
+        ("write-file", json!({ "path": "/elsewhere", "text": "" })),
+        ("list-names", json!({ "path": "/etc" })),
+        ("remove-file", json!({ "path": "/etc/passwd" })),
+    ] {
+        assert!(told(export, arguments).unwrap_err().contains("PermissionError"), "{export}");
+    }
+    assert!(told("read-file", json!({ "path": "/work/none" })).unwrap_err().contains("FileNotFoundError"));
+}

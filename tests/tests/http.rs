@@ -467,3 +467,30 @@ fn b18_past_the_workers_check_the_host_decides() {
     assert_eq!(rules, expected);
     assert!(site.seen().len() <= 1);
 }
+
+/// JavaScript with nothing but `fetch`, as its toolchain makes it.
+#[test]
+fn a_stock_javascript_component_fetches_under_grants() {
+    let stage = Stage::new();
+    let (open, closed) = (Site::secure(&stage.authority), Site::plain());
+    let package = Package::open(guest("fetch-js.wasm"), Some(PluginType::Integration)).unwrap();
+    let request = LoadRequest::new(package)
+        .grant(grant(&open.authority()))
+        .allow_addresses("127.0.0.0/8".parse().unwrap());
+    let plugin = stage.bench.host.load_blocking(request).unwrap();
+    let url = |path: &str| format!("https://{}/{path}", open.authority());
+    assert_eq!(
+        told(&plugin, "get", json!({ "url": url("hello") })).unwrap()["body"],
+        json!("hello from /hello")
+    );
+    let posted = told(&plugin, "post", json!({ "url": url("echo"), "body": "from JavaScript" })).unwrap();
+    assert_eq!(posted, json!({ "status": 200, "body": "from JavaScript" }));
+    let elsewhere = format!("http://{}/", closed.authority());
+    assert!(told(&plugin, "get", json!({ "url": elsewhere })).unwrap_err().contains("Error"));
+    let urls = [url("wait?100"), elsewhere, url("wait?50")];
+    let all = told(&plugin, "get-all", json!({ "urls": urls })).unwrap();
+    assert_eq!((&all[0], &all[2]), (&json!("waited"), &json!("waited")));
+    assert!(all[1].as_str().unwrap().contains("Error"), "{all}");
+    assert!(closed.seen().is_empty());
+    assert_eq!(stage.bench.found(Layer::Worker, "http", Decision::Denied).len(), 2);
+}

@@ -177,16 +177,27 @@ pub(crate) fn test_guests(progress: Progress<'_>) -> Result<GuestReport> {
         let recipe = Recipe { name, output: places.guest(name), inputs: &inputs };
         make(&places, &recipe, &mut report, progress, |progress| c::build(&places, wasi, progress))?;
     }
-    for (name, wasi) in [("greet-js", false), ("greet-js-wasi", true)] {
+    for (name, script) in [
+        ("greet-js", javascript::Script::Greet),
+        ("greet-js-wasi", javascript::Script::GreetWasi),
+        ("fetch-js", javascript::Script::FetchTour),
+    ] {
         let inputs = ["tests/guests/js", "tests/guests/wit"];
         let recipe = Recipe { name, output: places.guest(name), inputs: &inputs };
-        make(&places, &recipe, &mut report, progress, |progress| javascript::build(&places, wasi, progress))?;
+        make(&places, &recipe, &mut report, progress, |progress| {
+            javascript::build(&places, script, progress)
+        })?;
     }
-    for (name, wasi) in [("greet-python", false), ("greet-python-wasi", true)] {
+    for (name, script) in [
+        ("greet-python", python::Script::Greet),
+        ("greet-python-wasi", python::Script::GreetWasi),
+        ("files-python", python::Script::Files),
+    ] {
         let inputs = ["tests/guests/python", "tests/guests/wit"];
         let recipe = Recipe { name, output: places.guest(name), inputs: &inputs };
-        let built =
-            make(&places, &recipe, &mut report, progress, |progress| python::build(&places, wasi, progress));
+        let built = make(&places, &recipe, &mut report, progress, |progress| {
+            python::build(&places, script, progress)
+        });
         if let Err(error) = built {
             report.skipped.push(Skipped { name: name.into(), why: format!("{error:#}") });
         }

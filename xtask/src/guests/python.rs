@@ -1,4 +1,4 @@
-//! The guest in Python: componentize-py in a virtual environment of its own.
+//! The guests in Python: componentize-py in a virtual environment of its own.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,20 +11,36 @@ use super::{GUESTS, Made, Places, Progress};
 
 const COMPONENTIZE: &str = "componentize-py==0.25.1";
 
-pub(super) fn build(places: &Places, wasi: bool, progress: Progress<'_>) -> Result<Made> {
+/// What is built of which script.
+#[derive(Clone, Copy)]
+pub(super) enum Script {
+    /// Without any import.
+    Greet,
+    /// With the imports of its interpreter.
+    GreetWasi,
+    /// With files.
+    Files,
+}
+
+pub(super) fn build(places: &Places, script: Script, progress: Progress<'_>) -> Result<Made> {
+    let (source, module, wit, world) = match script {
+        Script::Greet | Script::GreetWasi => ("app.py", "app", "wit/greet.wit", "greet"),
+        Script::Files => ("files.py", "files", "python/files.wit", "files-tour"),
+    };
     let program = install(places, progress)?;
     let folder = places.root.join(GUESTS);
     let work = places.work.join("python");
-    let component = work.join("greet.wasm");
+    let component = work.join("component.wasm");
     // A copy: it leaves its bytecode beside the source, which would then look changed.
-    fs::copy(folder.join("python/app.py"), work.join("app.py")).context("cannot copy app.py")?;
+    fs::copy(folder.join("python").join(source), work.join(source))
+        .with_context(|| format!("cannot copy {source}"))?;
     let mut command = Command::new(program);
     command.current_dir(&work);
-    command.arg("-d").arg(folder.join("wit/greet.wit")).args(["-w", "greet", "componentize"]);
-    if !wasi {
+    command.arg("-d").arg(folder.join(wit)).args(["-w", world, "componentize"]);
+    if let Script::Greet = script {
         command.arg("--stub-wasi");
     }
-    run(command.arg("app").arg("-o").arg(&component), progress)?;
+    run(command.arg(module).arg("-o").arg(&component), progress)?;
     let wasm =
         fs::read(&component).with_context(|| format!("componentize-py left no {}", component.display()))?;
     Ok((wasm, "componentize-py 0.25.1".into()))
