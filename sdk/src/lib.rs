@@ -33,6 +33,7 @@
 
 pub mod config;
 mod error;
+pub mod kv;
 pub mod log;
 mod tools;
 

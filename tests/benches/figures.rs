@@ -8,12 +8,16 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper_util::rt::TokioIo;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 use serde_json::{Value as Json, json};
 use stockade_host::{CallOptions, GrantRequest, LoadRequest, Namespaces, Plugin};
 use stockade_package::Package;
 use stockade_policy::{GuestPath, PluginType};
+use stockade_tests::site::Site;
 use stockade_tests::{Bench, dist, guest};
 
 /// A figure, its floor, and what the design asks for.
@@ -52,6 +56,7 @@ fn main() {
     figures.push(warm_call("free cores, blocking", false, "≤ 1.0 ×", calls));
     figures.push(fresh_instance(calls / 4));
     figures.push(write_file(if quick { 20 } else { 100 }));
+    figures.push(request(if quick { 50 } else { 500 }));
     figures.extend(memory(workers));
 
     if as_json {
@@ -194,6 +199,52 @@ fn write_file(times: usize) -> Figure {
         goal: "none yet",
         unit: "µs",
     }
+}
+
+/// A stock component's requests, one after the other, each over a connection of its own in the clear.
+fn request(times: usize) -> Figure {
+    const EACH: u32 = 20;
+    let bench = Bench::new();
+    let site = Site::plain();
+    let address = site.address.to_string();
+    let package =
+        Package::open(guest("http-tour.wasm"), Some(PluginType::Integration)).expect("the guest is built");
+    let load = LoadRequest::new(package)
+        .grant(GrantRequest::http(format!("http://{address}").parse().expect("a scope")))
+        .allow_addresses("127.0.0.0/8".parse().expect("a range"))
+        .requests_per_second(1_000_000);
+    let plugin = bench.host.load_blocking(load).expect("it loads");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let base = measure(times, || timed(|| (0..EACH).for_each(|_| runtime.block_on(alone(&address)))) / EACH);
+    let arguments = json!({ "url": format!("http://{address}/hello"), "times": EACH }).to_string();
+    let value = measure(times, || {
+        timed(|| {
+            let outcome = plugin.call_blocking("again", &arguments, CallOptions::default());
+            assert!(outcome.is_ok(), "{outcome:?}");
+        }) / EACH
+    });
+    Figure {
+        what: "one small request over HTTP".into(),
+        floor: "the same request by the host alone".into(),
+        value,
+        base: Some(base),
+        goal: "+ ≤ 100 µs",
+        unit: "µs",
+    }
+}
+
+/// What the host would do for itself, by the same library.
+async fn alone(address: &str) {
+    let stream = tokio::net::TcpStream::connect(address).await.expect("the site listens");
+    stream.set_nodelay(true).expect("a socket");
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
+    let connection = tokio::spawn(connection);
+    let request = hyper::Request::get("/hello").header("host", address).body(Empty::<Bytes>::new());
+    let response = sender.send_request(request.expect("a request")).await.expect("a response");
+    let body = response.into_body().collect().await.expect("a body").to_bytes();
+    assert!(!body.is_empty());
+    connection.abort();
 }
 
 /// Proportional set size of idle workers; readable as root, or where the worker's user namespace is ours.

@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod around;
 pub mod chance;
+pub mod resolver;
 pub mod scene;
 pub mod site;
 

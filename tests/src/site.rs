@@ -17,6 +17,7 @@ use hyper_util::server::conn::auto;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
+use serde_json::{Value as Json, json};
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
 
@@ -215,6 +216,19 @@ async fn answer(request: Request<Incoming>, seen: Arc<Mutex<Vec<String>>>) -> Re
                 }
             }
             whole(StatusCode::OK, length.to_string())
+        }
+        // A database of vulnerabilities, as OSV speaks: what begins with `bad-` has one.
+        "v1" if path == "/v1/querybatch" => {
+            let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+            let asked: Json = serde_json::from_slice(&body).unwrap_or_default();
+            let found = |query: &Json| match query["package"]["name"].as_str() {
+                Some(name) if name.starts_with("bad-") => {
+                    json!({ "vulns": [{ "id": format!("TEST-{name}") }] })
+                }
+                _ => json!({}),
+            };
+            let results: Vec<_> = asked["queries"].as_array().into_iter().flatten().map(found).collect();
+            whole(StatusCode::OK, json!({ "results": results }).to_string())
         }
         "fields" => whole(StatusCode::OK, line),
         "blocks" => blocks(number()),

@@ -1,6 +1,7 @@
 //! `http`: what a stock component's requests reach under which grant, and what they never reach. Group D of the
 //! attack cases, over real sockets, with real TLS.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
@@ -9,8 +10,9 @@ use stockade_host::{CallOptions, GrantRequest, HostBuilder, LoadRequest, Namespa
 use stockade_package::Package;
 use stockade_policy::PluginType;
 use stockade_tests::accounts::{Account, resident_kib};
+use stockade_tests::resolver::Resolver;
 use stockade_tests::site::{Authority, Raw, Site};
-use stockade_tests::{Bench, call, code, dist, guest, probe_programs, scene, value};
+use stockade_tests::{Bench, call, code, dist, guest, probe_programs, scene, skipped, value};
 
 /// A stock component: another project's client over `wasi:http`, no word of Stockade in it.
 fn tour() -> Package {
@@ -493,4 +495,48 @@ fn a_stock_javascript_component_fetches_under_grants() {
     assert!(all[1].as_str().unwrap().contains("Error"), "{all}");
     assert!(closed.seen().is_empty());
     assert_eq!(stage.bench.found(Layer::Worker, "http", Decision::Denied).len(), 2);
+}
+
+#[test]
+fn d2_a_name_is_looked_up_once_and_each_of_its_addresses_is_checked() {
+    const TEST: &str = "d2_a_name_is_looked_up_once_and_each_of_its_addresses_is_checked";
+    if !nix::unistd::geteuid().is_root() {
+        skipped(TEST, "only root may give a process another name server");
+        return;
+    }
+    scene::alone(TEST, || {
+        let here = || IpAddr::from([127, 0, 0, 1]);
+        let closed = || IpAddr::from([127, 0, 0, 2]);
+        let resolver = Resolver::instead(vec![
+            ("good.example", vec![vec![here()]]),
+            ("rebound.example", vec![vec![here()], vec![closed()]]),
+            ("both.example", vec![vec![here(), closed()]]),
+            ("other-way.example", vec![vec![closed(), here()]]),
+            ("six.example", vec![vec![here(), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1_u16])]]),
+            ("mapped.example", vec![vec![IpAddr::from([0, 0, 0, 0, 0, 0xffff, 0x7f00, 1_u16])]]),
+            ("nothing.example", vec![vec![]]),
+        ]);
+        let stage = Stage::new();
+        let site = Site::plain();
+        let port = site.address.port();
+        let grants = [format!("http://*.example:{port}"), format!("http://metadata:{port}")];
+        let plugin = stage.load(&[&grants[0], &grants[1]], &["127.0.0.1/32"]);
+        let try_it = |name: &str| get(&plugin, &format!("http://{name}:{port}/"));
+        assert_eq!(try_it("good.example").unwrap()["status"], json!(200));
+        assert!(site.seen()[0].contains(&format!("host: good.example:{port}")));
+        assert_eq!(resolver.asked().iter().filter(|asked| *asked == "good.example 1").count(), 1);
+        // The answer changes between two requests, and each request is held to its own.
+        assert_eq!(try_it("rebound.example").unwrap()["status"], json!(200));
+        assert!(try_it("rebound.example").unwrap_err().contains("DestinationIpProhibited"));
+        for name in ["both.example", "other-way.example", "six.example", "mapped.example"] {
+            let error = try_it(name).unwrap_err();
+            assert!(error.contains("DestinationIpProhibited"), "{name}: {error}");
+        }
+        assert_eq!(stage.rules(), ["http.address"; 5]);
+        for name in ["nothing.example", "unknown.example", "metadata"] {
+            let error = try_it(name).unwrap_err();
+            assert!(error.contains("DnsError"), "{name}: {error}");
+        }
+        assert_eq!(site.seen().len(), 2);
+    });
 }

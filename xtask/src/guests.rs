@@ -89,8 +89,12 @@ struct Recipe<'a> {
 type Made = (Vec<u8>, String);
 
 /// The example plugins and what each is built for.
-const EXAMPLES: [(&str, Target); 3] =
-    [("text-stats", Target::Bare), ("secret-scan", Target::Wasip2), ("hostile", Target::Wasip2)];
+const EXAMPLES: [(&str, Target); 4] = [
+    ("text-stats", Target::Bare),
+    ("secret-scan", Target::Wasip2),
+    ("hostile", Target::Wasip2),
+    ("dependency-audit", Target::Wasip2),
+];
 
 /// Test guests in Rust: file name, package, target.
 const RUST: [(&str, &str, Target); 8] = [
@@ -127,6 +131,7 @@ pub(crate) fn build_examples(progress: Progress<'_>) -> Result<()> {
                 "examples/Cargo.toml",
                 "examples/Cargo.lock",
                 "sdk/src",
+                "sdk/wit",
                 "sdk/Cargo.toml",
                 "wit",
             ],

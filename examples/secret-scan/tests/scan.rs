@@ -62,7 +62,8 @@ fn a_full_report_says_that_it_ended_early() {
 #[test]
 fn a_folder_that_is_not_there_is_named() {
     let error =
-        scan(Scan { path: "/no/such/folder".into(), max_file_bytes: None, max_findings: None, report: None }).unwrap_err();
+        scan(Scan { path: "/no/such/folder".into(), max_file_bytes: None, max_findings: None, report: None })
+            .unwrap_err();
     assert!(error.to_string().contains("/no/such/folder"), "{error}");
 }
 

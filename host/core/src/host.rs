@@ -4,13 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ipnet::IpNet;
 use stockade_audit::{Log, Plugin as AuditPlugin};
 use stockade_ipc::Load;
 use stockade_ipc::bounds::{CONFIG_VALUE, NAME};
 use stockade_package::{InstanceMode, check_imports};
 use stockade_policy::{
-    Grants, GuestPath, Limits, PluginType, Profile, Request, Scope, Source, Unresolved, resolve, stands,
+    Grants, GuestPath, PluginType, Profile, Request, Scope, Source, Unresolved, resolve, stands,
 };
 
 use crate::broker::{Broker, Growth, Http, Tree};
@@ -20,7 +19,7 @@ use crate::egress::{Egress, Reach};
 use crate::error::{HostError, memory_limit};
 use crate::flush::Flusher;
 use crate::launch::{Launcher, Namespaces};
-use crate::load::{GrantRequest, LoadRequest};
+use crate::load::{GrantRequest, LoadRequest, Means};
 use crate::memfd::{SealedFile, Use, hex};
 use crate::plugin::{Made, Plugin};
 use crate::programs::Programs;
@@ -93,19 +92,14 @@ impl Host {
 
     /// [`load`](Self::load) on this thread.
     pub fn load_blocking(&self, request: LoadRequest) -> Result<Plugin, HostError> {
-        let LoadRequest {
-            package,
-            mut grants,
-            config,
-            memory_bytes,
-            quota,
-            scratch,
-            addresses,
-            secrets,
-            store,
-        } = request;
+        // Its document is read once, which takes the deepest stack of all: not below everything else.
+        let profile = Profile::of(request.package.identity.plugin_type);
+        self.load_with(profile, request)
+    }
+
+    fn load_with(&self, profile: &'static Profile, request: LoadRequest) -> Result<Plugin, HostError> {
+        let LoadRequest { package, mut grants, config, memory_bytes, scratch, means } = request;
         let plugin_type = package.identity.plugin_type;
-        let profile = Profile::of(plugin_type);
         let component =
             SealedFile::of("component", Use::Data, &package.component).map_err(HostError::Memory)?;
         let identity = AuditPlugin::new(
@@ -143,7 +137,9 @@ impl Host {
                 scope: Scope::Config { key: key.clone() },
                 approved_by: Some(Source::Embedder),
             }))
-            .chain(store.iter().map(|_| Request { scope: Scope::Kv, approved_by: Some(Source::Embedder) }))
+            .chain(
+                means.store.iter().map(|_| Request { scope: Scope::Kv, approved_by: Some(Source::Embedder) }),
+            )
             .chain(package.permissions.iter().map(|permission| permission.request.clone()))
             .collect::<Vec<_>>();
         let resolution = resolve(profile, &requests);
@@ -184,29 +180,35 @@ impl Host {
             reuse_instance: package.instance == InstanceMode::Reused,
             memory_bytes,
         };
-        let secrets = read_secrets(&load.grants, &secrets)?;
-        let store =
-            store.map(|name| Store::open(&self.0.state, &name, &identity.name, profile.limits.kv_bytes));
-        let store = store.transpose().map_err(HostError::Store)?;
-        let allowance =
-            Allowance { store, secrets, quota, addresses: addresses.into(), limits: profile.limits };
-        let broker = self.broker(&load.grants, trees, config, allowance);
+        let broker = self.broker(profile, &identity.name, &load.grants, Provided { trees, config, means })?;
         let made = Made { identity, profile, artifact, load, broker, scratch, tools, pending };
         Plugin::start(self, made)
     }
 
     /// What does for the plugin what only the host can.
-    fn broker(&self, grants: &Grants, trees: Vec<Tree>, config: Config, allowance: Allowance) -> Arc<Broker> {
-        let Allowance { store, secrets, quota, addresses, limits } = allowance;
-        let (bytes, files) = quota.unwrap_or((limits.written_bytes, limits.written_files));
+    fn broker(
+        &self,
+        profile: &Profile,
+        plugin: &str,
+        grants: &Grants,
+        provided: Provided,
+    ) -> Result<Arc<Broker>, HostError> {
+        let Provided { trees, config, means } = provided;
+        let mut limits = profile.limits;
+        limits.http_requests_per_second =
+            means.requests_per_second.unwrap_or(limits.http_requests_per_second);
+        let secrets = read_secrets(grants, &means.secrets)?;
+        let store = means.store.map(|name| Store::open(&self.0.state, &name, plugin, limits.kv_bytes));
+        let store = store.transpose().map_err(HostError::Store)?;
+        let (bytes, files) = means.quota.unwrap_or((limits.written_bytes, limits.written_files));
         let reach = Reach {
-            opened: addresses,
+            opened: means.addresses.into(),
             request_bytes: limits.http_request_bytes,
             response_bytes: limits.http_response_bytes,
         };
         let http = Http::new(Arc::clone(&self.0.egress), reach, limits, secrets);
-        let growth = Growth::up_to(bytes, files);
-        Arc::new(Broker::new(grants.clone(), trees, config, growth, http).with_store(store))
+        let broker = Broker::new(grants.clone(), trees, config, Growth::up_to(bytes, files), http);
+        Ok(Arc::new(broker.with_store(store)))
     }
 
     /// Ends every worker and closes the log. Plugins that are still held answer with failures.
@@ -228,13 +230,11 @@ impl Host {
     }
 }
 
-/// What a plugin may use up and reach of what its grants open.
-struct Allowance {
-    quota: Option<(u64, u32)>,
-    addresses: Arc<[IpNet]>,
-    limits: Limits,
-    secrets: Secrets,
-    store: Option<Store>,
+/// What the operator gives a plugin to use its grants on.
+struct Provided {
+    trees: Vec<Tree>,
+    config: Config,
+    means: Box<Means>,
 }
 
 /// Reads the secrets that are granted.

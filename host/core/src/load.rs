@@ -16,11 +16,18 @@ pub struct LoadRequest {
     pub(crate) grants: Vec<GrantRequest>,
     pub(crate) config: Config,
     pub(crate) memory_bytes: Option<u64>,
-    pub(crate) quota: Option<(u64, u32)>,
     pub(crate) scratch: bool,
+    pub(crate) means: Box<Means>,
+}
+
+/// What goes with the grants.
+#[derive(Debug, Default)]
+pub(crate) struct Means {
+    pub(crate) quota: Option<(u64, u32)>,
     pub(crate) addresses: Vec<IpNet>,
     pub(crate) secrets: BTreeMap<String, SecretSource>,
     pub(crate) store: Option<String>,
+    pub(crate) requests_per_second: Option<u32>,
 }
 
 /// An operator's yes to one resource of the host.
@@ -82,11 +89,8 @@ impl LoadRequest {
             grants: Vec::new(),
             config: Config::new(),
             memory_bytes: None,
-            quota: None,
             scratch: false,
-            addresses: Vec::new(),
-            secrets: BTreeMap::new(),
-            store: None,
+            means: Box::default(),
         }
     }
 
@@ -105,7 +109,7 @@ impl LoadRequest {
     /// By how many bytes the plugin may make the granted directories grow, and how many files and directories
     /// it may make there, instead of the profile's numbers. What it removes is given back.
     pub fn write_quota(mut self, bytes: u64, files: u32) -> Self {
-        self.quota = Some((bytes, files));
+        self.means.quota = Some((bytes, files));
         self
     }
 
@@ -119,20 +123,26 @@ impl LoadRequest {
     /// Lets granted requests reach a range of addresses that is closed to plugins: loopback, private networks,
     /// link-local and the like. A range of one version of IP opens nothing of the other.
     pub fn allow_addresses(mut self, range: IpNet) -> Self {
-        self.addresses.push(range);
+        self.means.addresses.push(range);
         self
     }
 
     /// Where a secret is read from when the plugin is loaded. It takes a grant to use it.
     pub fn secret(mut self, name: impl Into<String>, source: SecretSource) -> Self {
-        self.secrets.insert(name.into(), source);
+        self.means.secrets.insert(name.into(), source);
         self
     }
 
     /// Gives the plugin a store of keys and values, kept under this name in the state folder. It belongs to the
     /// plugin for which it is named first, whatever its version.
     pub fn store(mut self, name: impl Into<String>) -> Self {
-        self.store = Some(name.into());
+        self.means.store = Some(name.into());
+        self
+    }
+
+    /// How many requests the plugin may send in a second, instead of the profile's number.
+    pub fn requests_per_second(mut self, most: u32) -> Self {
+        self.means.requests_per_second = Some(most);
         self
     }
 

@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 use stockade_ipc::bounds::LOG_LINE;
 use stockade_ipc::bounds::WRITE;
-use stockade_ipc::{Ask, Bytes, Log, LogLevel, Make, NewTime, Refused};
-use stockade_policy::{Rule, Source};
+use stockade_ipc::{Ask, Bytes, HttpRequest, Log, LogLevel, Make, NewTime, Refused};
+use stockade_policy::{HttpScheme, Rule, Source};
 
 use super::Entry;
 use super::wire::{Peer, SOCKET, denied, done, end, message, returned, sleep};
@@ -142,7 +142,7 @@ fn asks() -> Vec<Entry> {
         })
         .too_late(),
     ];
-    let asked: [Asked; 23] = [
+    let asked: [Asked; 30] = [
         ("B19.open-passwd", "opens /etc/passwd", "fs.read", || open("/etc/passwd")),
         ("B19.open-root", "opens /", "fs.read", || open("/")),
         ("B19.open-host-memory", "opens /proc/self/mem", "fs.read", || open("/proc/self/mem")),
@@ -183,6 +183,20 @@ fn asks() -> Vec<Entry> {
             file: u32::MAX,
             size: 0,
         }),
+        ("B19.http", "asks a cloud for its metadata", "http", || sent("GET", "169.254.169.254", "/latest/")),
+        ("B19.http-traversal", "climbs in a path", "http", || sent("GET", "a.example", "/a/%2e%2e/b")),
+        ("B19.http-line-end", "splits a request", "http", || sent("GET", "a.example", "/\r\nhost: b")),
+        ("B18.http-forged-request", "writes to a request not there", "http", || Ask::HttpWrite {
+            request: u32::MAX,
+            bytes: Bytes(vec![0; WRITE]),
+        }),
+        ("B18.http-close-forged", "closes a request not there", "http", || Ask::HttpClose { request: 0 }),
+        ("B19.kv", "reads from a store", "kv", || Ask::KvGet { key: "../other".to_owned() }),
+        ("B19.kv-swap", "swaps in a store", "kv", || Ask::KvSwap {
+            key: "key".to_owned(),
+            seen: Some(u64::MAX),
+            value: Bytes(vec![0; 1024]),
+        }),
         ("B19.config", "reads a configuration value", "config", || Ask::ConfigGet { key: "key".to_owned() }),
         ("B19.config-hostile-key", "reads a hostile key", "config", || Ask::ConfigGet {
             key: "\0\n\u{1b}[2J\u{202e}".to_owned(),
@@ -205,6 +219,19 @@ fn writable(make: Make) -> Ask {
 
 fn named(keep: bool) -> Ask {
     Ask::FsName { from: "/etc/passwd".to_owned(), to: "/tmp/stockade".to_owned(), keep }
+}
+
+fn sent(method: &str, authority: &str, path: &str) -> Ask {
+    let request = HttpRequest {
+        method: method.to_owned(),
+        scheme: HttpScheme::Http,
+        authority: authority.to_owned(),
+        path: path.to_owned(),
+        fields: Vec::new(),
+        body: false,
+        patience: [Some(u64::MAX); 3],
+    };
+    Ask::HttpSend { request }
 }
 
 fn open(path: &str) -> Ask {

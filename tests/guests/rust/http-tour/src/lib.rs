@@ -25,6 +25,8 @@ wit_bindgen::generate!({
             export upload: func(url: string, blocks: u32) -> result<string, string>;
             /// Likewise, and counts what comes back meanwhile.
             export echo: func(url: string, blocks: u32) -> result<u64, string>;
+            /// Asks so often, one after the other; bytes of all bodies.
+            export again: func(url: string, times: u32) -> result<u64, string>;
             /// Asks so often and reads nothing; how often there was a response.
             export abandon: func(url: string, times: u32) -> u32;
         }
@@ -111,6 +113,17 @@ impl Guest for Tour {
         block_on(async {
             let response = Client::new().send(request).await.map_err(words)?;
             length(response.into_body()).await
+        })
+    }
+
+    fn again(url: String, times: u32) -> Result<u64, String> {
+        block_on(async {
+            let mut bytes = 0;
+            for _ in 0..times {
+                let response = Client::new().send(get(&url)?).await.map_err(words)?;
+                bytes += length(response.into_body()).await?;
+            }
+            Ok(bytes)
         })
     }
 
