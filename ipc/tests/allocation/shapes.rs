@@ -74,7 +74,7 @@ struct Walk<'a> {
     at: usize,
     out: Vec<u8>,
     within: Vec<&'static str>,
-    /// One character that is whatever a text has to be here: a guest path, or a host.
+    /// Whatever a text has to be here: a guest path, a host, a secret for one.
     text: &'static str,
 }
 
@@ -87,11 +87,11 @@ impl Walk<'_> {
         self.choices[self.at - 1].0
     }
 
-    /// Lists have one element, texts one character.
-    fn length(&mut self, text: bool) {
+    /// Lists have one element.
+    fn length(&mut self, text: bool, length: usize) {
         let within = self.within.join(" > ");
         self.shapes.claims.push(Claim { before: self.out.clone(), text, within });
-        self.out.extend(1_u64.to_le_bytes());
+        self.out.extend((length as u64).to_le_bytes());
     }
 
     fn named<T>(&mut self, name: &'static str, inside: impl FnOnce(&mut Self) -> T) -> T {
@@ -134,7 +134,7 @@ impl<'de> Deserializer<'de> for &mut Walk<'_> {
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        self.length(true);
+        self.length(true, self.text.len());
         self.out.extend(self.text.as_bytes());
         visitor.visit_str(self.text)
     }
@@ -144,7 +144,7 @@ impl<'de> Deserializer<'de> for &mut Walk<'_> {
     }
 
     fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        self.length(true);
+        self.length(true, 1);
         self.out.push(0);
         visitor.visit_byte_buf(vec![0])
     }
@@ -176,12 +176,12 @@ impl<'de> Deserializer<'de> for &mut Walk<'_> {
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        self.length(false);
+        self.length(false, 1);
         visitor.visit_seq(Elements { walk: self, left: 1 })
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        self.length(false);
+        self.length(false, 1);
         visitor.visit_map(Elements { walk: self, left: 1 })
     }
 
@@ -215,8 +215,12 @@ impl<'de> Deserializer<'de> for &mut Walk<'_> {
     ) -> Result<V::Value, Error> {
         let variant = self.choose(variants.len());
         self.out.extend(variant.to_le_bytes());
-        let grants_requests = name == "Scope" && variants[variant as usize] == "Http";
-        let usual = std::mem::replace(&mut self.text, if grants_requests { "a" } else { "/" });
+        let text = match (name, variants[variant as usize]) {
+            ("Scope", "Http") => "a",
+            ("Scope", "Secret") => "a@a",
+            _ => "/",
+        };
+        let usual = std::mem::replace(&mut self.text, text);
         let done = self.named(name, |walk| visitor.visit_enum(Variant { walk, variant }));
         self.text = usual;
         done
