@@ -55,6 +55,9 @@ pub const HTTP_FIELD_COUNT: usize = 128;
 /// Bytes of a body that come with the head of a response: 16 KiB, so that both fit into [`CONTROL`].
 pub const HTTP_FIRST: usize = 16 * 1024;
 
+/// Body of a request that goes with its head: 16 KiB, so that both fit into [`CONTROL`].
+pub const HTTP_WHOLE: usize = 16 * 1024;
+
 /// Requests that one worker can have on their way: 16. The host holds a connection for each.
 pub const HTTP_OPEN: usize = 16;
 

@@ -29,8 +29,8 @@ pub use fault::Fault;
 pub use frame::{FrameBuffer, HEADER, Header, PROTOCOL, frame};
 pub use message::{
     Answer, Ask, Bytes, Call, Compile, CompileFault, Compiled, Confined, Entry, FileKind, FsError, Hello,
-    HttpFault, HttpField, HttpInterest, HttpRequest, Load, Loaded, Log, LogLevel, Make, NewTime, Outcome,
-    Refused, Rejected, Return, Stat, ToHost, ToWorker, ToolError, Trap,
+    HttpBody, HttpFault, HttpField, HttpInterest, HttpRequest, Load, Loaded, Log, LogLevel, Make, NewTime,
+    Outcome, Refused, Rejected, Return, Stat, ToHost, ToWorker, ToolError, Trap,
 };
 pub use phase::{Kind, Phase, Phases};
 pub use untrusted::Untrusted;

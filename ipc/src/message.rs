@@ -2,7 +2,8 @@ use serde::{Deserialize, Serialize};
 use stockade_policy::{Grants, HttpScheme, MAX_TARGET, Rule, stands};
 
 use crate::bounds::{
-    HTTP_FIELD_COUNT, HTTP_FIELDS, HTTP_OPEN, KV_ENTRIES, KV_KEYS, LOG_LINE, NAME, PAYLOAD, TEXT, WRITE,
+    HTTP_FIELD_COUNT, HTTP_FIELDS, HTTP_OPEN, HTTP_WHOLE, KV_ENTRIES, KV_KEYS, LOG_LINE, NAME, PAYLOAD, TEXT,
+    WRITE,
 };
 use crate::codec::decode;
 use crate::untrusted::Claim;
@@ -232,10 +233,12 @@ pub enum Ask {
         /// Besides its own, or in place of it.
         keep: bool,
     },
-    /// Send a request. Its body follows, if it has one.
+    /// Send a request.
     HttpSend {
         /// Which.
         request: HttpRequest,
+        /// Whether to answer with the head of the response, once it is there.
+        wait: bool,
     },
     /// The next block of a request's body. The answer comes once there is room for it.
     HttpWrite {
@@ -331,10 +334,21 @@ pub struct HttpRequest {
     pub path: String,
     /// At most [`crate::bounds::HTTP_FIELD_COUNT`].
     pub fields: Vec<HttpField>,
-    /// Whether a body follows.
-    pub body: bool,
+    /// Its body.
+    pub body: HttpBody,
     /// Nanoseconds to wait for a connection, for the first byte of the response, and between any two bytes.
     pub patience: [Option<u64>; 3],
+}
+
+/// The body of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HttpBody {
+    /// There is none.
+    None,
+    /// This, at most [`crate::bounds::HTTP_WHOLE`].
+    Whole(Bytes),
+    /// It comes block by block.
+    Follows,
 }
 
 /// Something of a request that can be waited for.
@@ -442,6 +456,8 @@ pub enum Answer {
     HttpPending,
     /// The head of the response.
     HttpHead {
+        /// Of which request.
+        request: u32,
         /// 200, ...
         status: u16,
         /// In the order in which they came.
@@ -760,7 +776,12 @@ impl Claim for ToHost {
                 | Ask::FsSync { .. }
                 | Ask::FsClose { .. } => Ok(()),
                 Ask::ConfigGet { key } => at_most(key, NAME),
-                Ask::HttpSend { request } => at_most(&request.method, NAME)
+                Ask::HttpSend { request: HttpRequest { body: HttpBody::Whole(bytes), .. }, .. }
+                    if bytes.0.len() > HTTP_WHOLE =>
+                {
+                    Err(Fault::Implausible("a body over its limit"))
+                }
+                Ask::HttpSend { request, .. } => at_most(&request.method, NAME)
                     .and(at_most(&request.authority, NAME))
                     .and(at_most(&request.path, MAX_TARGET))
                     .and(few(&request.fields)),

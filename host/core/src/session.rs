@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use stockade_ipc::{Ask, Call, Fault, Outcome, ToHost};
+use stockade_ipc::{Answer, Ask, Call, Fault, Outcome, ToHost};
 use stockade_policy::stands;
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::{self, Handle, RuntimeFlavor};
@@ -194,11 +194,29 @@ impl Session {
         }
     }
 
-    /// Does what is asked, `apart` from the other tasks of a runtime, and answers.
-    fn answer(&mut self, ask: &Ask, apart: bool) -> Result<(), Break> {
+    /// A request whose response is waited for at once is sent here, and its head is what is asked then.
+    fn sent(&mut self, ask: Ask, apart: bool) -> Result<Option<Ask>, Break> {
+        if !matches!(ask, Ask::HttpSend { wait: true, .. }) {
+            return Ok(Some(ask));
+        }
+        match self.done(&ask, apart)? {
+            (Answer::HttpSent(request), _) => Ok(Some(Ask::HttpHead { request, wait: true })),
+            (refusal, _) => {
+                self.connection.send_with_files(&refusal.into(), &[])?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Does what is asked, `apart` from the other tasks of a runtime.
+    fn done(&mut self, ask: &Ask, apart: bool) -> Result<(Answer, Option<OwnedFd>), Break> {
         let mut answer = || self.broker.answer(ask, &mut self.open, &self.watch.trail);
-        let (answer, file): (_, Option<OwnedFd>) =
-            if apart { tokio::task::block_in_place(answer) } else { answer() }?;
+        Ok(if apart { tokio::task::block_in_place(answer) } else { answer() }?)
+    }
+
+    /// Likewise, and answers.
+    fn answer(&mut self, ask: &Ask, apart: bool) -> Result<(), Break> {
+        let (answer, file) = self.done(ask, apart)?;
         match file {
             Some(file) => self.connection.send_with_files(&answer.into(), &[file.as_fd()])?,
             None => self.connection.send_with_files(&answer.into(), &[])?,
@@ -218,10 +236,13 @@ impl Session {
                     return Ok(Step::Returned(returned.outcome));
                 }
                 ToHost::Return(_) => return Err(Fault::Implausible("a return to another call").into()),
-                ToHost::Ask(ask) => match self.open.requests.awaited(&ask) {
-                    Some(awaited) => return Ok(Step::Wait(ask, awaited)),
-                    None => self.answer(&ask, apart)?,
-                },
+                ToHost::Ask(ask) => {
+                    let Some(ask) = self.sent(ask, apart)? else { continue };
+                    match self.open.requests.awaited(&ask) {
+                        Some(awaited) => return Ok(Step::Wait(ask, awaited)),
+                        None => self.answer(&ask, apart)?,
+                    }
+                }
                 ToHost::Log(line) => self.log.pass(&line, &self.watch.trail)?,
                 ToHost::Refused(claim) => self.watch.trail.claimed(&claim)?,
                 // The phase table lets nothing else through in phase Calling.

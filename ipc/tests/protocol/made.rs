@@ -6,9 +6,9 @@ use proptest::prelude::*;
 use stockade_ipc::phase::Sender;
 use stockade_ipc::{
     Answer, Ask, Bytes, Call, Compile, CompileFault, Compiled, Confined, Entry, Export, FileKind, FsError,
-    Hello, HttpFault, HttpField, HttpInterest, HttpRequest, Import, Kind, Load, Loaded, Log, LogLevel, Make,
-    NewTime, Outcome, Param, Phase, Phases, Refused, Rejected, Return, Stat, ToHost, ToWorker, ToolError,
-    Trap, WitType, World,
+    Hello, HttpBody, HttpFault, HttpField, HttpInterest, HttpRequest, Import, Kind, Load, Loaded, Log,
+    LogLevel, Make, NewTime, Outcome, Param, Phase, Phases, Refused, Rejected, Return, Stat, ToHost,
+    ToWorker, ToolError, Trap, WitType, World,
 };
 use stockade_policy::{Grant, Grants, GuestPath, HttpScheme, PluginType, Rule, Scope, Source};
 
@@ -119,7 +119,7 @@ fn ask() -> impl Strategy<Value = Ask> {
         text().prop_map(|path| Ask::FsMakeDirectory { path }),
         (text(), any::<bool>()).prop_map(|(path, directory)| Ask::FsRemove { path, directory }),
         (text(), text(), any::<bool>()).prop_map(|(from, to, keep)| Ask::FsName { from, to, keep }),
-        request().prop_map(|request| Ask::HttpSend { request }),
+        (request(), any::<bool>()).prop_map(|(request, wait)| Ask::HttpSend { request, wait }),
         (any::<u32>(), vec(any::<u8>(), 0..300))
             .prop_map(|(request, bytes)| Ask::HttpWrite { request, bytes: Bytes(bytes) }),
         (any::<u32>(), fields()).prop_map(|(request, trailers)| Ask::HttpFinish { request, trailers }),
@@ -145,7 +145,12 @@ fn fields() -> impl Strategy<Value = Vec<HttpField>> {
 fn request() -> impl Strategy<Value = HttpRequest> {
     let scheme = prop::sample::select(vec![HttpScheme::Https, HttpScheme::Http]);
     let words = (text(), scheme, text(), text());
-    (words, fields(), any::<bool>(), any::<[Option<u64>; 3]>()).prop_map(
+    let body = prop_oneof![
+        Just(HttpBody::None),
+        vec(any::<u8>(), 0..30).prop_map(|bytes| HttpBody::Whole(Bytes(bytes))),
+        Just(HttpBody::Follows),
+    ];
+    (words, fields(), body, any::<[Option<u64>; 3]>()).prop_map(
         |((method, scheme, authority, path), fields, body, patience)| HttpRequest {
             method,
             scheme,
@@ -256,8 +261,10 @@ fn answer() -> impl Strategy<Value = Answer> {
         Just(Answer::HttpFailed(HttpFault::DnsError)),
         any::<u32>().prop_map(Answer::HttpRoom),
         Just(Answer::HttpPending),
-        (any::<u16>(), fields(), vec(any::<u8>(), 0..300), option::of(fields())).prop_map(
-            |(status, fields, first, end)| Answer::HttpHead { status, fields, first: Bytes(first), end }
+        (any::<(u32, u16)>(), fields(), vec(any::<u8>(), 0..300), option::of(fields())).prop_map(
+            |((request, status), fields, first, end)| {
+                Answer::HttpHead { request, status, fields, first: Bytes(first), end }
+            }
         ),
         (vec(any::<u8>(), 0..300), option::of(fields()))
             .prop_map(|(bytes, end)| Answer::HttpBody { bytes: Bytes(bytes), end }),

@@ -5,8 +5,8 @@ use std::os::fd::RawFd;
 
 use serde_json::{Value, json};
 use stockade_ipc::{
-    Answer, Ask, Bytes, Call, HttpRequest, Loaded, Log, LogLevel, Make, NewTime, Outcome, Refused, Return,
-    ToHost, ToWorker,
+    Answer, Ask, Bytes, Call, HttpBody, HttpRequest, Loaded, Log, LogLevel, Make, NewTime, Outcome, Refused,
+    Return, ToHost, ToWorker,
 };
 use stockade_policy::{HttpScheme, Rule};
 use stockade_seal::{Bare, Channel, SealError};
@@ -156,9 +156,10 @@ fn attempt(
                         authority: text("authority"),
                         path: text("path"),
                         fields: vec![(text("field"), Bytes(b"1".to_vec()))],
-                        body: false,
+                        body: HttpBody::None,
                         patience: [None; 3],
                     },
+                    wait: number("wait") != 0,
                 },
                 "kv" => Ask::KvGet { key: text("key") },
                 "http-write" => {

@@ -49,6 +49,8 @@ pub(crate) struct State {
     pub(crate) files: crate::fs::Quota,
     /// Requests that the guest has let go of and the host has not heard of yet.
     pub(crate) requests: crate::http::Released,
+    /// Requests that the guest has handed over and the host has not got yet.
+    pub(crate) unsent: Vec<crate::http::Shared<crate::http::Pending>>,
     output: [Vec<u8>; 2],
     started: Instant,
 }
@@ -67,6 +69,7 @@ impl State {
             limits: Limits::new(memory_bytes),
             files,
             requests: crate::http::Released::default(),
+            unsent: Vec::new(),
             output: [Vec::new(), Vec::new()],
             started: Instant::now(),
         }
@@ -78,6 +81,7 @@ impl State {
             self.table = table();
         }
         // The host has let go of them by itself.
+        self.unsent.clear();
         crate::http::lock(&self.requests).clear();
         self.limits.renew();
         self.output.iter_mut().for_each(Vec::clear);

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use stockade_ipc::bounds::{HTTP_FIRST, HTTP_OPEN, WRITE};
-use stockade_ipc::{Answer, Ask, Bytes as Block, HttpFault, HttpField, HttpInterest, HttpRequest};
+use stockade_ipc::{Answer, Ask, Bytes as Block, HttpBody, HttpFault, HttpField, HttpInterest, HttpRequest};
 use stockade_policy::{Decision, HttpTarget, Limits, decide, stands};
 
 use super::{Broker, Reply, denied};
-use crate::egress::{Egress, Event, Exchange, Order, Reach, fields};
+use crate::egress::{Content, Egress, Event, Exchange, Order, Reach, fields};
 use crate::secret::Secrets;
 use crate::trail::{Trail, Unrecorded};
 
@@ -219,6 +219,19 @@ impl Broker {
             trail.over_budget(target.as_str(), why)?;
             return failed(HttpFault::LimitReached);
         }
+        let body = match body {
+            HttpBody::Follows => Content::Follows(promised),
+            HttpBody::None => Content::Whole(Bytes::new()),
+            HttpBody::Whole(bytes) if !self.http.bytes(bytes.0.len(), Instant::now()) => {
+                return self.day_is_over(trail);
+            }
+            HttpBody::Whole(bytes) => Content::Whole(Bytes::copy_from_slice(&bytes.0)),
+        };
+        if let Content::Whole(bytes) = &body
+            && promised.is_some_and(|promised| promised != bytes.len() as u64)
+        {
+            return failed(HttpFault::RequestBodySize);
+        }
         trail.allowed(&ask, rule)?;
         let [connect, first_byte, between] = std::array::from_fn(|which| {
             patience[which].map_or(PATIENCE[which], |asked| Duration::from_nanos(asked).min(LONGEST))
@@ -229,7 +242,7 @@ impl Broker {
         let order = Order {
             target,
             fields,
-            body: body.then_some(promised),
+            body,
             patience: [connect, first_byte, between],
             reach: self.http.reach.clone(),
             secrets,
@@ -291,7 +304,7 @@ impl Broker {
                     Ok(part) => part,
                     Err(reply) => return Ok(reply),
                 };
-                Ok((Answer::HttpHead { status, fields, first, end }, None))
+                Ok((Answer::HttpHead { request, status, fields, first, end }, None))
             }
             None => Ok((Answer::HttpPending, None)),
             Some(event) => self.ended(request, event, requests),

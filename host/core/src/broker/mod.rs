@@ -112,7 +112,7 @@ impl Broker {
             | Ask::KvKeys { .. }
             | Ask::KvAdd { .. }
             | Ask::KvSwap { .. } => self.kv(ask, trail),
-            Ask::HttpSend { request } => self.http_send(request, requests, trail),
+            Ask::HttpSend { request, .. } => self.http_send(request, requests, trail),
             Ask::HttpWrite { request, bytes } => self.http_write(*request, &bytes.0, requests, trail),
             Ask::HttpFinish { request, trailers } => self.http_finish(*request, trailers, requests, trail),
             Ask::HttpHead { request, .. } => self.http_head(*request, requests, trail),

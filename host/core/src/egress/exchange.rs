@@ -43,13 +43,22 @@ const WINDOW: u32 = 256 * 1024;
 pub(crate) struct Order {
     pub(crate) target: HttpTarget,
     pub(crate) fields: HeaderMap,
-    /// What its body has, if it has one.
-    pub(crate) body: Option<Length>,
+    /// Its body.
+    pub(crate) body: Content,
     /// To connect, for the first byte of the response, between any two.
     pub(crate) patience: [Duration; 3],
     pub(crate) reach: Reach,
     /// What may be filled into it, where anything may.
     pub(crate) secrets: Option<Arc<Secrets>>,
+}
+
+/// The body of a request.
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// All of it; empty where there is none.
+    Whole(Bytes),
+    /// It comes block by block, and is this long.
+    Follows(Length),
 }
 
 /// How long a body is, if that was said.
@@ -119,11 +128,11 @@ impl Exchange {
         let runtime = egress.runtime()?.clone();
         let (events_in, events) = mpsc::channel(INCOMING);
         let (upload, uploaded) = match order.body {
-            Some(_) => {
+            Content::Follows(_) => {
                 let (upload, uploaded) = mpsc::channel(OUTGOING);
                 (Some(upload), Some(uploaded))
             }
-            None => (None, None),
+            Content::Whole(_) => (None, None),
         };
         let task = runtime.spawn(async move {
             let target = order.target.clone();
@@ -222,13 +231,15 @@ async fn exchange(
     let Order { target, mut fields, body, patience: [to_connect, first_byte, between], reach, secrets } =
         order;
     let connected = connect(egress, &target, &reach.opened, to_connect).await?;
-    let mut body = Outgoing {
-        uploaded,
-        early: VecDeque::new(),
-        length: body.unwrap_or(Some(0)),
-        sent: 0,
-        most: reach.request_bytes,
+    let (early, length) = match body {
+        Content::Whole(bytes) if bytes.is_empty() => (VecDeque::new(), Some(0)),
+        Content::Whole(bytes) => {
+            let length = bytes.len() as u64;
+            (VecDeque::from([Upload::Block(bytes), Upload::End(HeaderMap::new())]), Some(length))
+        }
+        Content::Follows(length) => (VecDeque::new(), length),
     };
+    let mut body = Outgoing { uploaded, early, length, sent: 0, most: reach.request_bytes };
     if let Some(secrets) = &secrets {
         body.fill(secrets, &target, trail).await?;
         if let Some(length) = body.length
@@ -473,10 +484,14 @@ impl Outgoing {
         if self.length.is_some_and(|length| length > FILLED) {
             return Ok(());
         }
-        let Some(uploaded) = &mut self.uploaded else { return Ok(()) };
         let mut whole = Vec::new();
         loop {
-            match uploaded.recv().await {
+            let next = match (self.early.pop_front(), &mut self.uploaded) {
+                (Some(early), _) => Some(early),
+                (None, Some(uploaded)) => uploaded.recv().await,
+                (None, None) => return Ok(()),
+            };
+            match next {
                 Some(Upload::Block(block)) => {
                     whole.extend_from_slice(&block);
                     if whole.len() as u64 > FILLED {
@@ -512,11 +527,10 @@ impl Body for Outgoing {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        let this = &mut *self;
-        let Some(uploaded) = &mut this.uploaded else { return Poll::Ready(None) };
-        let next = match this.early.pop_front() {
-            Some(early) => Some(early),
-            None => ready!(uploaded.poll_recv(cx)),
+        let next = match (self.early.pop_front(), &mut self.uploaded) {
+            (Some(early), _) => Some(early),
+            (None, Some(uploaded)) => ready!(uploaded.poll_recv(cx)),
+            (None, None) => return Poll::Ready(None),
         };
         let promised = self.length.unwrap_or(u64::MAX);
         Poll::Ready(match next {
@@ -543,7 +557,7 @@ impl Body for Outgoing {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.uploaded.is_none()
+        self.uploaded.is_none() && self.early.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -15,7 +15,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::{Handle, Runtime};
 
-pub(crate) use exchange::{Event, Exchange, Order, fields};
+pub(crate) use exchange::{Content, Event, Exchange, Order, fields};
 
 use crate::error::HostError;
 

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use stockade_ipc::bounds::LOG_LINE;
 use stockade_ipc::bounds::WRITE;
-use stockade_ipc::{Ask, Bytes, HttpRequest, Log, LogLevel, Make, NewTime, Refused};
+use stockade_ipc::{Ask, Bytes, HttpBody, HttpRequest, Log, LogLevel, Make, NewTime, Refused};
 use stockade_policy::{HttpScheme, Rule, Source};
 
 use super::Entry;
@@ -228,10 +228,10 @@ fn sent(method: &str, authority: &str, path: &str) -> Ask {
         authority: authority.to_owned(),
         path: path.to_owned(),
         fields: Vec::new(),
-        body: false,
+        body: HttpBody::Follows,
         patience: [Some(u64::MAX); 3],
     };
-    Ask::HttpSend { request }
+    Ask::HttpSend { request, wait: true }
 }
 
 fn open(path: &str) -> Ask {

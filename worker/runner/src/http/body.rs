@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use stockade_ipc::bounds::WRITE;
-use stockade_ipc::{Answer, Ask, Bytes};
+use stockade_ipc::bounds::{HTTP_WHOLE, WRITE};
+use stockade_ipc::{Answer, Ask, Bytes, HttpBody};
 
 use super::fields::Fields;
 use super::wit::ErrorCode;
@@ -43,7 +43,7 @@ impl Outgoing {
             // Where it is lost, writing says so.
             _ if self.lost.is_some() => 1,
             Some(_) => self.room,
-            None => (AHEAD - self.ahead.len()) as u64,
+            None => AHEAD.saturating_sub(self.ahead.len()) as u64,
         }
     }
 
@@ -65,6 +65,9 @@ impl Outgoing {
         let (ahead, finished) = {
             let mut body = lock(body);
             body.on_its_way = Some(Arc::clone(on_its_way));
+            if !lock(on_its_way).uploading {
+                return;
+            }
             (std::mem::take(&mut body.ahead), body.finished.take())
         };
         let _ = Outgoing::pass_on(body, &ahead, state);
@@ -186,6 +189,16 @@ impl Outgoing {
     /// Whether it will never be whole.
     pub(super) fn is_lost(&self) -> bool {
         self.lost.is_some()
+    }
+
+    /// What goes with the head of the request: all of it, where that is little and there already.
+    pub(super) fn content(&mut self) -> HttpBody {
+        match &self.finished {
+            Some(trailers) if trailers.list.is_empty() && self.ahead.len() <= HTTP_WHOLE => {
+                HttpBody::Whole(Bytes(std::mem::take(&mut self.ahead)))
+            }
+            _ => HttpBody::Follows,
+        }
     }
 }
 

@@ -11,7 +11,7 @@ pub(crate) use body::{Incoming, IncomingBody, Outgoing, OutgoingBody, Trailers};
 pub(crate) use fields::Fields;
 pub(crate) use link::{handler, types};
 pub(crate) use request::{Options, OutgoingRequest};
-pub(crate) use response::{FutureResponse, IncomingResponse};
+pub(crate) use response::{FutureResponse, IncomingResponse, Pending};
 pub(crate) use wit::ErrorCode;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -95,7 +95,7 @@ impl Event {
     /// What the host is asked to wait for; none where only the guest itself can go on.
     pub(crate) fn interest(&self) -> Option<HttpInterest> {
         match self {
-            Self::Response(pending) => Some(HttpInterest::Arrival(lock(pending).number())),
+            Self::Response(pending) => lock(pending).number().map(HttpInterest::Arrival),
             Self::Body(incoming) => Some(HttpInterest::Arrival(lock(incoming).number())),
             Self::Room(outgoing) => lock(outgoing).number().map(HttpInterest::Room),
         }
@@ -113,8 +113,14 @@ impl Event {
     /// Waits for this alone: for a response or a body, what comes is taken at once.
     pub(crate) fn wait(&self, state: &mut State) {
         match self {
-            Self::Response(pending) => response::Pending::fetch(pending, state, true),
-            Self::Body(incoming) => Incoming::fetch(incoming, state, true),
+            Self::Response(pending) => {
+                send_all_but(Some(pending), state);
+                Pending::fetch(pending, state, true);
+            }
+            Self::Body(incoming) => {
+                send_all(state);
+                Incoming::fetch(incoming, state, true);
+            }
             Self::Room(_) => drop(wait(state, std::slice::from_ref(self), None)),
         }
     }
@@ -123,6 +129,11 @@ impl Event {
 /// Has the host wait until something has come, or so many nanoseconds have passed. False where nothing here can
 /// be waited for.
 pub(crate) fn wait(state: &mut State, events: &[Event], nanoseconds: Option<u64>) -> bool {
+    send_all(state);
+    // What is known only now: a request that was refused, room that is there at once.
+    if events.iter().any(Event::is_ready) {
+        return true;
+    }
     let on: Vec<_> = events.iter().filter_map(|event| Some((event, event.interest()?))).collect();
     if on.is_empty() {
         return false;
@@ -132,6 +143,19 @@ pub(crate) fn wait(state: &mut State, events: &[Event], nanoseconds: Option<u64>
         on.iter().zip(ready).filter(|(_, ready)| *ready).for_each(|((event, _), _)| event.came());
     }
     true
+}
+
+/// Has the host send everything that the guest has handed over and not let go of since.
+pub(crate) fn send_all(state: &mut State) {
+    send_all_but(None, state);
+}
+
+fn send_all_but(this: Option<&Shared<Pending>>, state: &mut State) {
+    for pending in std::mem::take(&mut state.unsent) {
+        if Arc::strong_count(&pending) > 1 && this.is_none_or(|this| !Arc::ptr_eq(this, &pending)) {
+            Pending::send(&pending, state, false);
+        }
+    }
 }
 
 impl State {

@@ -1,13 +1,14 @@
 use std::sync::{Arc, Mutex};
 
-use stockade_ipc::{Answer, Ask, HttpRequest};
+use stockade_ipc::bounds::HTTP_OPEN;
+use stockade_ipc::{Answer, Ask, HttpBody, HttpFault, HttpRequest};
 use stockade_policy::{HttpError, HttpScheme, HttpTarget};
 
 use super::body::Outgoing;
 use super::fields::Fields;
 use super::response::Pending;
 use super::wit::{ErrorCode, Scheme};
-use super::{OnItsWay, Shared, lock};
+use super::{OnItsWay, Shared, lock, send_all};
 use crate::state::State;
 
 /// `outgoing-request`
@@ -47,7 +48,7 @@ impl OutgoingRequest {
         Some(body)
     }
 
-    /// Decides, and has the host send it.
+    /// Decides, and makes it ready to be sent.
     pub(super) fn send(self, options: Options, state: &mut State) -> Result<Shared<Pending>, ErrorCode> {
         let scheme = match self.scheme {
             None | Some(Scheme::Https) => HttpScheme::Https,
@@ -66,30 +67,55 @@ impl OutgoingRequest {
         })?;
         let ask = stockade_policy::Ask::Http { target: &target };
         state.decide(&ask).map_err(|_| ErrorCode::HttpRequestDenied)?;
-        // What the guest let go of makes room for this one.
-        state.release_requests();
         let request = HttpRequest {
             method: self.method,
             scheme,
             authority,
             path,
             fields: self.fields.tell(),
-            body: self.body.is_some(),
+            body: HttpBody::None,
             patience: options.0,
         };
-        let number = match state.ask(Ask::HttpSend { request }).0 {
-            Answer::HttpSent(number) => number,
-            other => return Err(ErrorCode::from(other)),
-        };
-        let on_its_way = OnItsWay::new(number, self.body.is_some(), &state.requests);
-        if let Some(body) = self.body {
-            // A body that the guest has let go of already ends the request here.
-            let gone = lock(&body).is_lost();
-            Outgoing::sent(&body, &on_its_way, state);
-            if gone {
-                OnItsWay::end(&on_its_way, state);
-            }
+        let pending = Arc::new(Mutex::new(Pending::new(Unsent { request, body: self.body })));
+        if state.unsent.len() >= HTTP_OPEN {
+            send_all(state);
         }
-        Ok(Arc::new(Mutex::new(Pending::new(on_its_way))))
+        state.unsent.push(Arc::clone(&pending));
+        Ok(pending)
+    }
+}
+
+/// A request that the guest has handed over and the host has not got yet. It goes with the first thing that the
+/// guest waits for: many have a body that is whole by then, and a response that is waited for at once, and one
+/// ask is enough for all that.
+pub(super) struct Unsent {
+    request: HttpRequest,
+    body: Option<Shared<Outgoing>>,
+}
+
+impl Unsent {
+    /// Has the host send it, and wait for the response if that is wanted and everything is there for it.
+    pub(super) fn send(self, state: &mut State, wait: bool) -> (Answer, Option<Shared<OnItsWay>>) {
+        // What the guest let go of makes room for this one.
+        state.release_requests();
+        let Unsent { mut request, body } = self;
+        if let Some(body) = &body {
+            let mut body = lock(body);
+            if body.is_lost() {
+                return (Answer::HttpFailed(HttpFault::Terminated), None);
+            }
+            request.body = body.content();
+        }
+        let follows = request.body == HttpBody::Follows;
+        let answer = state.ask(Ask::HttpSend { request, wait: wait && !follows }).0;
+        let number = match &answer {
+            Answer::HttpSent(number) | Answer::HttpHead { request: number, .. } => *number,
+            _ => return (answer, None),
+        };
+        let on_its_way = OnItsWay::new(number, follows, &state.requests);
+        if let Some(body) = &body {
+            Outgoing::sent(body, &on_its_way, state);
+        }
+        (answer, Some(on_its_way))
     }
 }

@@ -4,13 +4,15 @@ use stockade_ipc::{Answer, Ask};
 
 use super::body::Incoming;
 use super::fields::Fields;
+use super::request::Unsent;
 use super::wit::ErrorCode;
 use super::{OnItsWay, Shared, lock};
 use crate::state::State;
 
 /// A response that may not be here yet.
 pub(crate) struct Pending {
-    on_its_way: Shared<OnItsWay>,
+    unsent: Option<Unsent>,
+    on_its_way: Option<Shared<OnItsWay>>,
     result: Option<Result<IncomingResponse, ErrorCode>>,
     arrived: bool,
     given: bool,
@@ -28,12 +30,13 @@ pub(crate) struct IncomingResponse {
 }
 
 impl Pending {
-    pub(super) fn new(on_its_way: Shared<OnItsWay>) -> Pending {
-        Pending { on_its_way, result: None, arrived: false, given: false }
+    pub(super) fn new(unsent: Unsent) -> Pending {
+        Pending { unsent: Some(unsent), on_its_way: None, result: None, arrived: false, given: false }
     }
 
-    pub(super) fn number(&self) -> u32 {
-        lock(&self.on_its_way).number
+    /// Its number, where the host has one for it.
+    pub(super) fn number(&self) -> Option<u32> {
+        lock(self.on_its_way.as_ref()?).live()
     }
 
     pub(super) fn is_ready(&self) -> bool {
@@ -44,40 +47,57 @@ impl Pending {
         self.arrived = true;
     }
 
+    /// Has the host send the request, if it has not yet.
+    pub(super) fn send(this: &Shared<Pending>, state: &mut State, wait: bool) {
+        let unsent = lock(this).unsent.take();
+        let Some(unsent) = unsent else { return };
+        let (answer, on_its_way) = unsent.send(state, wait);
+        let mut pending = lock(this);
+        pending.on_its_way = on_its_way;
+        if !matches!(answer, Answer::HttpSent(_)) {
+            pending.settle(answer);
+        }
+    }
+
     /// Asks for the response where it is not here, and waits for it if that is wanted.
     pub(super) fn fetch(this: &Shared<Pending>, state: &mut State, wait: bool) {
+        Pending::send(this, state, wait);
         let request = {
             let mut pending = lock(this);
             pending.arrived = false;
             if pending.is_ready() {
                 return;
             }
-            let live = lock(&pending.on_its_way).live();
-            let Some(request) = live else {
+            let Some(request) = pending.number() else {
                 pending.result = Some(Err(ErrorCode::ConnectionTerminated));
                 return;
             };
             request
         };
         let answer = state.ask(Ask::HttpHead { request, wait }).0;
-        let mut pending = lock(this);
-        let pending = &mut *pending;
-        pending.result = match answer {
-            Answer::HttpPending => None,
-            Answer::HttpHead { status, fields, first, end } => {
+        lock(this).settle(answer);
+    }
+
+    /// Takes what the host says of the response.
+    fn settle(&mut self, answer: Answer) {
+        self.result = match (answer, &self.on_its_way) {
+            (Answer::HttpPending, _) => None,
+            (Answer::HttpHead { status, fields, first, end, .. }, Some(on_its_way)) => {
                 let end = end.map(Fields::told);
                 if end.is_some() {
-                    lock(&pending.on_its_way).answered();
+                    lock(on_its_way).answered();
                 }
-                let body = Incoming::new(Arc::clone(&pending.on_its_way), first, end);
+                let body = Incoming::new(Arc::clone(on_its_way), first, end);
                 Some(Ok(IncomingResponse {
                     status,
                     fields: Fields::told(fields),
                     body: Some(Arc::new(std::sync::Mutex::new(body))),
                 }))
             }
-            other => {
-                lock(&pending.on_its_way).over = true;
+            (other, on_its_way) => {
+                if let Some(on_its_way) = on_its_way {
+                    lock(on_its_way).over = true;
+                }
                 Some(Err(ErrorCode::from(other)))
             }
         };
