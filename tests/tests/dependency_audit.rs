@@ -4,8 +4,9 @@
 use std::fs;
 
 use serde_json::{Value as Json, json};
+use stockade_audit::{Decision, Layer};
 use stockade_host::{GrantRequest, LoadRequest, Outcome, Plugin, SecretSource, Status};
-use stockade_package::Package;
+use stockade_package::{Explain, Package};
 use stockade_tests::site::{Authority, Site};
 use stockade_tests::{Bench, call, dist, example, value};
 
@@ -96,4 +97,20 @@ fn without_grants_it_says_what_it_lacks() {
     assert!(site.seen().is_empty());
     let invalid = call(&plugin, "audit", json!({ "lockfile": "= =" }));
     assert_eq!(invalid.reason.expect("a reason").code, "invalid-arguments");
+}
+
+#[test]
+fn configuration_values_are_what_the_manifest_says() {
+    let bench = Bench::new();
+    let package = || Package::open(example("dependency-audit"), None).unwrap();
+    for (key, json) in
+        [("endpoint", "5"), ("endpoint", "\"ftp://x\""), ("token", "\"yes\""), ("token", "yes")]
+    {
+        let refused = bench.host.load_blocking(LoadRequest::new(package()).config(key, json));
+        let problem = refused.expect_err("a value of another type").problem();
+        assert_eq!((problem.code, problem.field), ("config-mismatch", format!("config {key}#")));
+    }
+    assert!(bench.host.load_blocking(LoadRequest::new(package()).config("token", "true")).is_ok());
+    let refused = bench.found(Layer::Policy, "config", Decision::Denied);
+    assert_eq!(refused.len(), 4);
 }

@@ -149,6 +149,7 @@ pub(crate) fn package(name: String, component: &[u8], plugin_type: PluginType) -
         component: component.to_vec(),
         declared: Vec::new(),
         permissions: Vec::new(),
+        settings: Vec::new(),
         instance: InstanceMode::default(),
         contract: stockade_package::CONTRACTS[stockade_package::CONTRACTS.len() - 1].to_owned(),
     }

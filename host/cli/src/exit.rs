@@ -48,6 +48,7 @@ const CODES: &[(&str, Exit)] = &[
     ("grant-not-a-directory", Exit::Usage),
     ("grant-unreadable", Exit::Usage),
     ("grant-conflict", Exit::Usage),
+    ("config-mismatch", Exit::Usage),
     ("secret-unavailable", Exit::Usage),
     ("not-a-certificate", Exit::Usage),
     ("bad-store", Exit::Usage),

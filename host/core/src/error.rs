@@ -5,7 +5,7 @@ use std::time::Duration;
 use stockade_audit::AuditError;
 use stockade_ipc::CompileFault;
 use stockade_ipc::bounds::CONFIG_VALUE;
-use stockade_package::{Explain, PackageError, Problem};
+use stockade_package::{Explain, PackageError, Problem, SettingProblem};
 use stockade_policy::{GuestPath, Limits, Scope, stands};
 
 use crate::boot::BootError;
@@ -138,6 +138,9 @@ pub enum HostError {
         /// What is wrong with it.
         why: String,
     },
+    /// A configuration value is not what the plugin's manifest says.
+    #[error(transparent)]
+    Setting(#[from] SettingProblem),
     /// The host was stopped.
     #[error("the host was stopped")]
     Stopped,
@@ -157,6 +160,7 @@ impl Explain for HostError {
     fn problem(&self) -> Problem {
         let (code, field, next_step): (&'static str, String, String) = match self {
             Self::Package(error) => return error.problem(),
+            Self::Setting(error) => return error.problem(),
             Self::Unsupported(missing) => (
                 "unsupported-host",
                 missing.iter().map(|m| m.code.to_string()).collect::<Vec<_>>().join(" "),

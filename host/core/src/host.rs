@@ -111,6 +111,13 @@ impl Host {
         .shared();
         let trail = self.0.trail(&identity);
 
+        let config = match package.configure(config) {
+            Ok(config) => config,
+            Err(error) => {
+                trail.not_loaded("config", &error.key, &error.expected)?;
+                return Err(error.into());
+            }
+        };
         let mut keys = config.iter().enumerate();
         if let Some((_, (key, _))) = keys.find(|(number, (key, json))| {
             *number >= MAX_CONFIG || key.len() > NAME || json.len() > CONFIG_VALUE

@@ -283,6 +283,20 @@ pub enum PackageError {
         /// Where the limit was reached.
         at: At,
     },
+    /// A schema or a default of something that is not one configuration value.
+    #[error("only a permission of config for one key has a schema, and a default only beside one")]
+    SettingMisplaced {
+        /// Where.
+        at: At,
+    },
+    /// A default that its own schema does not take.
+    #[error("the default does not fit its schema: {why}")]
+    Default {
+        /// Where.
+        at: At,
+        /// What the schema says.
+        why: String,
+    },
     /// A capability that does not exist.
     #[error("unknown capability {name:?}")]
     Capability {
@@ -438,6 +452,10 @@ impl PackageError {
             Self::Schema { .. } => ("bad-schema", "correct the schema; patterns are without look-around"),
             Self::SchemaReference { .. } => ("schema-reference", SCHEMA_REFERENCES),
             Self::SchemaTooLarge { .. } => ("schema-too-large", "make the schemas smaller or flatter"),
+            Self::SettingMisplaced { .. } => {
+                ("schema-misplaced", "move it to the permission of config whose value it describes")
+            }
+            Self::Default { .. } => ("bad-default", "write a JSON text that the schema takes"),
             Self::Capability { .. } => {
                 let names: Vec<_> = Capability::ALL.iter().map(|c| c.as_str()).collect();
                 return ("unknown-capability", format!("the capabilities are {}", names.join(", ")));
@@ -510,6 +528,8 @@ impl PackageError {
             | Self::DuplicateTool { at, .. }
             | Self::SchemaJson { at, .. }
             | Self::SchemaTooLarge { at }
+            | Self::SettingMisplaced { at }
+            | Self::Default { at, .. }
             | Self::Capability { at, .. }
             | Self::ResourceMissing { at, .. }
             | Self::ResourceSuperfluous { at, .. }

@@ -24,6 +24,7 @@ mod permission;
 mod preflight;
 mod problem;
 mod schema;
+mod setting;
 mod tool;
 
 pub use derive::tools_of_world;
@@ -33,4 +34,5 @@ pub use package::{Identity, MAX_COMPONENT, Package};
 pub use permission::Permission;
 pub use preflight::{CONTRACTS, check_contract, check_imports};
 pub use problem::{Explain, Problem, chain};
+pub use setting::{Setting, SettingProblem};
 pub use tool::{ArgumentProblem, Tool};

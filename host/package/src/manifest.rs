@@ -1,11 +1,12 @@
 use std::path::{Component, Path};
 
 use semver::Version;
-use stockade_policy::PluginType;
+use stockade_policy::{PluginType, Scope};
 
 use crate::document::{Document, Section};
 use crate::permission::{self, Permission};
 use crate::schema::Budget;
+use crate::setting::Setting;
 use crate::tool::{self, Tool};
 use crate::{At, CONTRACTS, PackageError};
 
@@ -72,6 +73,8 @@ pub struct Manifest {
     pub tools: Vec<Tool>,
     /// What it asks for.
     pub permissions: Vec<Permission>,
+    /// The configuration values that it describes.
+    pub settings: Vec<Setting>,
 }
 
 pub(crate) fn is_plugin_name(name: &str) -> bool {
@@ -106,6 +109,8 @@ impl Manifest {
         let version = root.required("version", MAX_SHORT)?;
         let component = root.required("component", MAX_SHORT)?;
         let contract = root.required("contract", MAX_SHORT)?;
+        let mut budget = Budget::default();
+        let (permissions, settings) = permissions(&root, &mut budget)?;
         let manifest = Self {
             name: name.value.to_owned(),
             version: Version::parse(version.value).map_err(|source| PackageError::Version {
@@ -119,8 +124,9 @@ impl Manifest {
             component: component.value.to_owned(),
             license: root.optional("license", MAX_SHORT)?.map(|text| text.value.to_owned()),
             instance: instance(&root)?,
-            tools: tools(&root)?,
-            permissions: permissions(&root)?,
+            tools: tools(&root, &mut budget)?,
+            permissions,
+            settings,
         };
         if !CONTRACTS.contains(&manifest.contract.as_str()) {
             return Err(PackageError::Contract { at: contract.at, contract: manifest.contract });
@@ -146,11 +152,10 @@ fn instance(root: &Section<'_>) -> Result<InstanceMode, PackageError> {
     }
 }
 
-fn tools(root: &Section<'_>) -> Result<Vec<Tool>, PackageError> {
+fn tools(root: &Section<'_>, budget: &mut Budget) -> Result<Vec<Tool>, PackageError> {
     let mut tools: Vec<Tool> = Vec::new();
-    let mut budget = Budget::default();
     for section in root.sections("tools", MAX_TOOLS, tool::KEYS)? {
-        let (at, tool) = tool::read(&section, &mut budget)?;
+        let (at, tool) = tool::read(&section, budget)?;
         if tools.iter().any(|other| other.name == tool.name) {
             return Err(PackageError::DuplicateTool { at, name: tool.name });
         }
@@ -159,14 +164,24 @@ fn tools(root: &Section<'_>) -> Result<Vec<Tool>, PackageError> {
     Ok(tools)
 }
 
-fn permissions(root: &Section<'_>) -> Result<Vec<Permission>, PackageError> {
+fn permissions(
+    root: &Section<'_>,
+    budget: &mut Budget,
+) -> Result<(Vec<Permission>, Vec<Setting>), PackageError> {
     let mut permissions: Vec<Permission> = Vec::new();
+    let mut settings = Vec::new();
     for section in root.sections("permissions", MAX_PERMISSIONS, permission::KEYS)? {
         let (at, permission): (At, Permission) = permission::read(&section)?;
         if permissions.iter().any(|other| other.request == permission.request) {
             return Err(PackageError::DuplicatePermission { at });
         }
+        // What is asked for by a prefix has no one type.
+        let key = match &permission.request.scope {
+            Scope::Config { key } if !key.ends_with('*') => Some(key.as_str()),
+            _ => None,
+        };
+        settings.extend(Setting::read(&section, key, budget)?);
         permissions.push(permission);
     }
-    Ok(permissions)
+    Ok((permissions, settings))
 }

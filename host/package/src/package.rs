@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 
@@ -7,6 +8,7 @@ use stockade_policy::PluginType;
 use crate::folder::{self, Entry, Folder};
 use crate::manifest::{InstanceMode, MANIFEST_FILE, MAX_MANIFEST, Manifest};
 use crate::permission::Permission;
+use crate::setting::{self, Setting, SettingProblem};
 use crate::tool::Tool;
 use crate::{CONTRACTS, PackageError, document};
 
@@ -37,6 +39,8 @@ pub struct Package {
     pub declared: Vec<Tool>,
     /// What the manifest asks for.
     pub permissions: Vec<Permission>,
+    /// The configuration values that the manifest describes.
+    pub settings: Vec<Setting>,
     /// What a call runs in.
     pub instance: InstanceMode,
     /// The line of `stockade:plugin` that it is built for.
@@ -44,6 +48,15 @@ pub struct Package {
 }
 
 impl Package {
+    /// Checks the configuration values that an operator set, by key and each a JSON text, and adds the defaults of
+    /// those that are not set.
+    pub fn configure(
+        &self,
+        given: BTreeMap<String, String>,
+    ) -> Result<BTreeMap<String, String>, SettingProblem> {
+        setting::settle(&self.settings, given)
+    }
+
     /// Reads the plugin at `path`: a folder with a `plugin.toml`, or a component file, which then needs
     /// `plugin_type`.
     pub fn open(path: impl AsRef<Path>, plugin_type: Option<PluginType>) -> Result<Self, PackageError> {
@@ -78,6 +91,7 @@ impl Package {
             },
             declared: manifest.tools,
             permissions: manifest.permissions,
+            settings: manifest.settings,
             instance: manifest.instance,
             contract: manifest.contract,
         })
@@ -94,6 +108,7 @@ impl Package {
             component,
             declared: Vec::new(),
             permissions: Vec::new(),
+            settings: Vec::new(),
             instance: InstanceMode::default(),
             contract: CONTRACTS[CONTRACTS.len() - 1].to_owned(),
         })

@@ -9,7 +9,7 @@ const MAX_RESOURCE: usize = stockade_policy::MAX_PATH;
 /// Longest key, secret, model or tool name. They become file names and record fields.
 const MAX_NAME: usize = 128;
 
-pub(crate) const KEYS: &[&str] = &["capability", "resource", "reason"];
+pub(crate) const KEYS: &[&str] = &["capability", "resource", "reason", "schema", "default"];
 
 /// One permission that a manifest asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]

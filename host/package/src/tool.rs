@@ -13,7 +13,7 @@ use crate::{At, Explain, PackageError, Problem};
 /// Longest tool name; the protocol takes names of twice the length.
 const MAX_NAME: usize = 128;
 /// Longest schema text; the manifest's own cap is what counts.
-const MAX_SCHEMA: usize = crate::manifest::MAX_MANIFEST as usize;
+pub(crate) const MAX_SCHEMA: usize = crate::manifest::MAX_MANIFEST as usize;
 
 pub(crate) const KEYS: &[&str] = &["name", "description", "input", "output"];
 
@@ -139,7 +139,10 @@ pub(crate) fn read(section: &Section<'_>, budget: &mut Budget) -> Result<(At, To
     Ok((name.at, Tool { name: name.value.to_owned(), description, input, output, arguments }))
 }
 
-fn read_schema(text: &Text<'_>, budget: &mut Budget) -> Result<(Value, Arc<Validator>), PackageError> {
+pub(crate) fn read_schema(
+    text: &Text<'_>,
+    budget: &mut Budget,
+) -> Result<(Value, Arc<Validator>), PackageError> {
     let schema: Value = serde_json::from_str(text.value)
         .map_err(|source| PackageError::SchemaJson { at: text.at.clone(), source })?;
     let validator = schema::compile(&schema, &text.at, budget)?;

@@ -347,3 +347,27 @@ fn hostile_names_come_back_quoted() {
     let text = changed("description = \"Finds", "\"a\\u001b[2J\" = \"Finds");
     assert!(!problem(&text).contains('\u{1b}'));
 }
+
+#[test]
+fn configuration_values_have_a_schema_and_a_default() {
+    let with = |more: &str| {
+        let text = with_permission(&format!("capability = \"config\"\nresource = \"limit\"\n{more}"));
+        Manifest::parse(&text).map(|manifest| manifest.settings).map_err(|error| error.problem().code)
+    };
+    assert_eq!(with("").unwrap(), Vec::new());
+    let settings = with("schema = '{ \"type\": \"integer\", \"maximum\": 10 }'\ndefault = '5'").unwrap();
+    assert_eq!((settings[0].key.as_str(), settings[0].default.as_deref()), ("limit", Some("5")));
+    assert!(settings[0].check("10").is_ok());
+    let problem = settings[0].check("11").unwrap_err().problem();
+    assert_eq!((problem.code, problem.field.as_str()), ("config-mismatch", "config limit#"));
+    assert!(!problem.message.contains("11"), "{}", problem.message);
+    assert!(settings[0].check("five").is_err());
+    assert_eq!(with("schema = 'five'"), Err("schema-not-json"));
+    assert_eq!(with("schema = '{ \"type\": 5 }'"), Err("bad-schema"));
+    assert_eq!(with("schema = '{ \"type\": \"integer\" }'\ndefault = '\"five\"'"), Err("bad-default"));
+    assert_eq!(with("default = '5'"), Err("schema-misplaced"));
+    let misplaced = with_permission("capability = \"config\"\nresource = \"db.*\"\nschema = '{}'");
+    assert_eq!(Manifest::parse(&misplaced).unwrap_err().problem().code, "schema-misplaced");
+    let elsewhere = with_permission("capability = \"secret\"\nresource = \"a@b.org\"\nschema = '{}'");
+    assert_eq!(Manifest::parse(&elsewhere).unwrap_err().problem().code, "schema-misplaced");
+}
