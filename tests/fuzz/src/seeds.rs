@@ -3,10 +3,11 @@
 use stockade_audit::{Decision, Layer, Log as AuditLog, Plugin, Record};
 use stockade_ipc::{
     Answer, Ask, Bytes, Call, Compile, CompileFault, Compiled, Confined, Entry, Export, FileKind, FsError,
-    Hello, Import, Kind, Load, Loaded, Log, LogLevel, Make, NewTime, Outcome, PROTOCOL, Param, Refused,
-    Rejected, Return, Stat, ToHost, ToWorker, ToolError, Trap, WitType, World,
+    Hello, HttpBody, HttpInterest, HttpRequest, Import, Kind, Load, Loaded, Log, LogLevel, Make, NewTime,
+    Outcome, PROTOCOL, Param, Refused, Rejected, Return, Stat, ToHost, ToWorker, ToolError, Trap, WitType,
+    World,
 };
-use stockade_policy::{Grant, Grants, GuestPath, Rule, Scope, Source};
+use stockade_policy::{Grant, Grants, GuestPath, HttpScheme, Rule, Scope, Source};
 
 use crate::session::CALL;
 
@@ -73,6 +74,33 @@ pub fn to_host() -> Vec<ToHost> {
         ToHost::Ask(Ask::FsList { path: path("/src"), after: u64::MAX }),
         ToHost::Ask(Ask::FsList { path: path("/src/file"), after: 0 }),
         ToHost::Ask(Ask::ConfigGet { key: text("secret") }),
+        ToHost::Ask(Ask::HttpSend {
+            request: HttpRequest {
+                method: "POST".into(),
+                scheme: HttpScheme::Http,
+                authority: "api.example:8080".into(),
+                path: "/v1?q".into(),
+                fields: vec![("authorization".into(), Bytes(b"Bearer {{secret:token}}".to_vec()))],
+                body: HttpBody::Whole(Bytes(b"{}".to_vec())),
+                patience: [Some(1), None, Some(u64::MAX)],
+            },
+            wait: true,
+        }),
+        ToHost::Ask(Ask::HttpWrite { request: 1, bytes: Bytes(b"abc".to_vec()) }),
+        ToHost::Ask(Ask::HttpFinish { request: 1, trailers: vec![("x-t".into(), Bytes(Vec::new()))] }),
+        ToHost::Ask(Ask::HttpHead { request: 1, wait: false }),
+        ToHost::Ask(Ask::HttpRead { request: 1, wait: true }),
+        ToHost::Ask(Ask::HttpWait {
+            on: vec![HttpInterest::Arrival(1), HttpInterest::Room(u32::MAX)],
+            nanoseconds: Some(1),
+        }),
+        ToHost::Ask(Ask::HttpClose { request: 1 }),
+        ToHost::Ask(Ask::KvGet { key: text("key") }),
+        ToHost::Ask(Ask::KvSet { entries: vec![("key".into(), Bytes(b"1".to_vec()))] }),
+        ToHost::Ask(Ask::KvDelete { keys: vec!["key".into(), "../other".into()] }),
+        ToHost::Ask(Ask::KvKeys { after: u64::MAX }),
+        ToHost::Ask(Ask::KvAdd { key: text("key"), delta: u64::MAX }),
+        ToHost::Ask(Ask::KvSwap { key: text("key"), seen: Some(1), value: Bytes(b"2".to_vec()) }),
         ToHost::Ask(Ask::FsOpenWritable {
             path: path("/src/file"),
             make: Make::IfMissing,
