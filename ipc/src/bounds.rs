@@ -32,6 +32,9 @@ pub const UNFOLDED: u32 = 65_536;
 /// A log line: 4 KiB; the worker cuts longer ones, the host refuses them.
 pub const LOG_LINE: usize = 4 * 1024;
 
+/// Values beside a log line: 32. Names and values count towards [`LOG_LINE`].
+pub const LOG_FIELDS: usize = 32;
+
 /// A message that explains a trap, an error or a refusal: 4 KiB.
 pub const TEXT: usize = 4 * 1024;
 

@@ -2,8 +2,8 @@ use serde::{Deserialize, Serialize};
 use stockade_policy::{Grants, HttpScheme, MAX_TARGET, Rule, stands};
 
 use crate::bounds::{
-    HTTP_FIELD_COUNT, HTTP_FIELDS, HTTP_OPEN, HTTP_WHOLE, KV_ENTRIES, KV_KEYS, LOG_LINE, NAME, PAYLOAD, TEXT,
-    WRITE,
+    HTTP_FIELD_COUNT, HTTP_FIELDS, HTTP_OPEN, HTTP_WHOLE, KV_ENTRIES, KV_KEYS, LOG_FIELDS, LOG_LINE, NAME,
+    PAYLOAD, TEXT, WRITE,
 };
 use crate::codec::decode;
 use crate::untrusted::Claim;
@@ -622,6 +622,8 @@ pub struct Log {
     pub level: LogLevel,
     /// Hostile text; not escaped here.
     pub line: String,
+    /// Values beside it, by name. As hostile.
+    pub fields: Vec<(String, String)>,
 }
 
 /// How important a line is. Lines from stdout are `Info`, from stderr `Warn`.
@@ -800,7 +802,15 @@ impl Claim for ToHost {
                 | Ask::HttpWait { .. }
                 | Ask::HttpClose { .. } => Ok(()),
             },
-            Self::Log(log) => at_most(&log.line, LOG_LINE),
+            Self::Log(log) => {
+                let beside = log.fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+                if log.fields.len() > LOG_FIELDS
+                    || log.line.len() + beside > LOG_LINE && stands("claim.texts")
+                {
+                    return Err(Fault::Implausible("a line over its limit"));
+                }
+                Ok(())
+            }
             Self::Refused(refused) => at_most(&refused.operation, NAME)
                 .and(at_most(&refused.resource, TEXT))
                 .and(at_most(&refused.rule.id, TEXT))

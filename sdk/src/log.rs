@@ -15,6 +15,17 @@ pub fn write(level: Level, message: &str) {
     }
 }
 
+/// Writes one line with values beside it, by name, for programs that read logs.
+pub fn write_fields(level: Level, message: &str, fields: &[(&str, &str)]) {
+    if cfg!(target_family = "wasm") {
+        let fields: Vec<_> =
+            fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        crate::bindings::stockade::plugin::log::write_fields(level, message, &fields);
+    } else {
+        eprintln!("{level:?}: {message} {fields:?}");
+    }
+}
+
 pub use crate::{
     __log_debug as debug, __log_error as error, __log_info as info, __log_trace as trace, __log_warn as warn,
 };

@@ -100,6 +100,23 @@ fn without_grants_it_says_what_it_lacks() {
 }
 
 #[test]
+fn its_lines_have_values_beside_them() {
+    let state = tempfile::tempdir().unwrap();
+    let output = std::process::Command::new(dist().join("stockade"))
+        .arg("run")
+        .arg(example("dependency-audit"))
+        .args(["--tool", "audit", "--store", "audit", "--args", &json!({ "lockfile": LOCKFILE }).to_string()])
+        .arg("--state")
+        .arg(state.path())
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("it starts");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains(r#"stockade/dependency-audit | asking {"packages":"2"}"#), "{said}");
+    assert_eq!(output.status.code(), Some(3), "{said}");
+}
+
+#[test]
 fn configuration_values_are_what_the_manifest_says() {
     let bench = Bench::new();
     let package = || Package::open(example("dependency-audit"), None).unwrap();

@@ -70,7 +70,7 @@ pub(crate) fn audit(arguments: Arguments) -> Result<Report, ToolError> {
     }
     let (remembered, asked) = (all.len(), unknown.len());
     for packages in unknown.chunks(AT_ONCE) {
-        log::info!("asking about {} packages", packages.len());
+        log::write_fields(log::Level::Info, "asking", &[("packages", &packages.len().to_string())]);
         for (package, ids) in packages.iter().zip(ask(packages)?) {
             remember(package, &Known { at: now, ids: ids.clone() })?;
             all.push((package.clone(), ids));

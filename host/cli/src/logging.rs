@@ -32,6 +32,7 @@ struct Lines;
 struct Fields {
     plugin: String,
     line: String,
+    fields: String,
     message: String,
     rest: String,
 }
@@ -42,6 +43,7 @@ impl Fields {
         match field.name() {
             "plugin" => self.plugin = text,
             "line" => self.line = text,
+            "fields" => self.fields = text,
             "message" => self.message = text,
             // Writing to a string does not fail.
             name => drop(write!(self.rest, " {name}={text}")),
@@ -78,7 +80,8 @@ where
 
 fn text(target: &str, level: tracing::Level, fields: &Fields) -> String {
     if target == PLUGIN {
-        return format!("{} | {}", fields.plugin, fields.line);
+        let beside = if fields.fields.is_empty() { "" } else { " " };
+        return format!("{} | {}{beside}{}", fields.plugin, fields.line, fields.fields);
     }
     let level = level.as_str().to_ascii_lowercase();
     let about = if fields.plugin.is_empty() { String::new() } else { format!(" plugin={}", fields.plugin) };
@@ -95,6 +98,8 @@ mod tests {
     fn a_plugins_line_has_its_name_before_it() {
         let fields = Fields { plugin: "local/a".into(), line: "b".into(), ..Fields::default() };
         assert_eq!(text(PLUGIN, Level::INFO, &fields), "local/a | b");
+        let fields = Fields { fields: r#"{"n":"1"}"#.into(), ..fields };
+        assert_eq!(text(PLUGIN, Level::INFO, &fields), r#"local/a | b {"n":"1"}"#);
     }
 
     #[test]

@@ -21,8 +21,8 @@ impl LogGate {
         LogGate { per_second, window: Instant::now(), passed: 0, dropped: 0 }
     }
 
-    /// Passes a line on to `tracing`, target `stockade::plugin`; the text is the plugin's and not
-    /// escaped.
+    /// Passes a line on to `tracing`, target `stockade::plugin`, fields `plugin`, `line`, and `fields` where there
+    /// are any: a JSON object of texts. The line is the plugin's and not escaped.
     pub(crate) fn pass(&mut self, log: &Log, trail: &Trail) -> Result<(), Unrecorded> {
         let now = Instant::now();
         if now.duration_since(self.window) >= Duration::from_secs(1) {
@@ -36,12 +36,16 @@ impl LogGate {
         self.passed += 1;
         let plugin = trail.plugin_name();
         let line = log.line.as_str();
+        // Names of fields are fixed in `tracing`, these are the plugin's: one JSON object, or nothing.
+        let named: serde_json::Map<_, _> =
+            log.fields.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+        let fields = (!named.is_empty()).then(|| serde_json::Value::Object(named).to_string());
         match log.level {
-            LogLevel::Trace => tracing::trace!(target: "stockade::plugin", plugin, line),
-            LogLevel::Debug => tracing::debug!(target: "stockade::plugin", plugin, line),
-            LogLevel::Info => tracing::info!(target: "stockade::plugin", plugin, line),
-            LogLevel::Warn => tracing::warn!(target: "stockade::plugin", plugin, line),
-            LogLevel::Error => tracing::error!(target: "stockade::plugin", plugin, line),
+            LogLevel::Trace => tracing::trace!(target: "stockade::plugin", plugin, line, fields),
+            LogLevel::Debug => tracing::debug!(target: "stockade::plugin", plugin, line, fields),
+            LogLevel::Info => tracing::info!(target: "stockade::plugin", plugin, line, fields),
+            LogLevel::Warn => tracing::warn!(target: "stockade::plugin", plugin, line, fields),
+            LogLevel::Error => tracing::error!(target: "stockade::plugin", plugin, line, fields),
         }
         Ok(())
     }

@@ -38,7 +38,7 @@ fn framed(message: &ToHost) -> Vec<u8> {
 }
 
 fn log(line: &str) -> ToHost {
-    Log { level: LogLevel::Info, line: line.into() }.into()
+    Log { level: LogLevel::Info, line: line.into(), fields: Vec::new() }.into()
 }
 
 /// The largest body of a kind, one more, and the numbers that overflow: judged on eight bytes.

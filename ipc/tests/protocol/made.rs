@@ -187,7 +187,12 @@ pub(crate) fn to_host() -> impl Strategy<Value = ToHost> {
         world().prop_map(|world| Compiled { world }.into()),
         (any::<u64>(), outcome()).prop_map(|(call, outcome)| Return { call, outcome }.into()),
         ask().prop_map(ToHost::Ask),
-        (level(), text()).prop_map(|(level, line)| Log { level, line }.into()),
+        (level(), text(), vec((text(), text()), 0..3)).prop_map(|(level, line, fields)| Log {
+            level,
+            line,
+            fields
+        }
+        .into()),
         (text(), text(), text(), text()).prop_map(|(operation, resource, rule, reason)| {
             Refused { operation, resource, rule: Rule::built_in(rule), reason }.into()
         }),

@@ -121,8 +121,9 @@ pub fn to_host() -> Vec<ToHost> {
         ToHost::Ask(Ask::FsMakeDirectory { path: path("/src/made") }),
         ToHost::Ask(Ask::FsRemove { path: path("/src/folder"), directory: true }),
         ToHost::Ask(Ask::FsName { from: path("/src/file"), to: path("/src/moved"), keep: false }),
-        Log { level: LogLevel::Info, line: "hello".into() }.into(),
-        Log { level: LogLevel::Error, line: "\u{1b}]8;;x\u{7}\r\nfake\u{2028}".into() }.into(),
+        Log { level: LogLevel::Info, line: "hello".into(), fields: Vec::new() }.into(),
+        Log { level: LogLevel::Error, line: "\u{1b}]8;;x\u{7}\r\nfake\u{2028}".into(), fields: Vec::new() }
+            .into(),
         Refused {
             operation: "socket".into(),
             resource: "tcp".into(),
@@ -254,7 +255,7 @@ fn refused() -> Vec<Vec<u8>> {
     let in_boot = [hello.repeat(2), framed(Kind::Hello, &long)];
 
     let mut line = Vec::new();
-    let honest = Log { level: LogLevel::Info, line: "hello".into() };
+    let honest = Log { level: LogLevel::Info, line: "hello".into(), fields: Vec::new() };
     ToHost::from(honest).frame(&mut line).expect("a seed fits its frame");
     let changed = |at: usize, byte: u8| {
         let mut line = line.clone();

@@ -108,7 +108,8 @@ fn attempt(
         "flood" => {
             let line = "x".repeat(number("len") as usize);
             for _ in 0..number("lines") {
-                channel.send(&Log { level: LogLevel::Info, line: line.clone() }.into())?;
+                channel
+                    .send(&Log { level: LogLevel::Info, line: line.clone(), fields: Vec::new() }.into())?;
             }
             Value::Null
         }

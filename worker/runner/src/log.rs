@@ -23,22 +23,41 @@ enum Level {
     Error,
 }
 
-pub(crate) fn link(name: &str, at: &mut LinkerInstance<'_, State>) -> wasmtime::Result<bool> {
-    if name != "write" {
-        return Ok(false);
+impl From<Level> for LogLevel {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Trace => Self::Trace,
+            Level::Debug => Self::Debug,
+            Level::Info => Self::Info,
+            Level::Warn => Self::Warn,
+            Level::Error => Self::Error,
+        }
     }
-    at.func_wrap(name, |mut cx: Cx<'_>, (level, message): (Level, String)| {
-        let state = cx.data_mut();
-        state.demand(&Ask::Log)?;
-        let level = match level {
-            Level::Trace => LogLevel::Trace,
-            Level::Debug => LogLevel::Debug,
-            Level::Info => LogLevel::Info,
-            Level::Warn => LogLevel::Warn,
-            Level::Error => LogLevel::Error,
-        };
-        state.log(level, message);
-        Ok(())
-    })?;
+}
+
+pub(crate) fn link(name: &str, at: &mut LinkerInstance<'_, State>) -> wasmtime::Result<bool> {
+    type Fields = Vec<(String, String)>;
+    match name {
+        "write" => at.func_wrap(name, |mut cx: Cx<'_>, (level, message): (Level, String)| {
+            write(cx.data_mut(), level, message, Fields::new())
+        })?,
+        "write-fields" => {
+            at.func_wrap(name, |mut cx: Cx<'_>, (level, message, fields): (Level, String, Fields)| {
+                write(cx.data_mut(), level, message, fields)
+            })?;
+        }
+        _ => return Ok(false),
+    }
     Ok(true)
+}
+
+fn write(
+    state: &mut State,
+    level: Level,
+    message: String,
+    fields: Vec<(String, String)>,
+) -> wasmtime::Result<()> {
+    state.demand(&Ask::Log)?;
+    state.log(level.into(), message, fields);
+    Ok(())
 }

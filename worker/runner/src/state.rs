@@ -1,7 +1,7 @@
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use stockade_ipc::bounds::{LOG_LINE, NAME, TEXT};
+use stockade_ipc::bounds::{LOG_FIELDS, LOG_LINE, NAME, TEXT};
 use stockade_ipc::{Answer, Log, LogLevel, Refused, ToHost, ToWorker};
 use stockade_policy::{Ask, Decision, Grants, Rule, decide, stands};
 use stockade_seal::{Channel, SealError};
@@ -152,9 +152,19 @@ impl State {
         }
     }
 
-    /// One line for the operator.
-    pub(crate) fn log(&mut self, level: LogLevel, line: String) {
-        self.tell(Log { level, line: cut(line, LOG_LINE) });
+    /// One line for the operator, and values beside it. What does not fit is left out.
+    pub(crate) fn log(&mut self, level: LogLevel, line: String, mut fields: Vec<(String, String)>) {
+        let line = cut(line, LOG_LINE);
+        let mut room = LOG_LINE - line.len();
+        fields.truncate(LOG_FIELDS);
+        fields.retain(|(name, value)| match room.checked_sub(name.len() + value.len()) {
+            Some(left) => {
+                room = left;
+                true
+            }
+            None => false,
+        });
+        self.tell(Log { level, line, fields });
     }
 
     fn buffer(&mut self, level: LogLevel) -> &mut Vec<u8> {
@@ -180,7 +190,7 @@ impl State {
     fn print_line(&mut self, level: LogLevel) {
         let line = String::from_utf8_lossy(self.buffer(level)).into_owned();
         self.buffer(level).clear();
-        self.log(level, line);
+        self.log(level, line, Vec::new());
     }
 
     /// Sends what has no line end yet, at the end of a call.

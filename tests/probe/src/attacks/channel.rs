@@ -13,7 +13,7 @@ const ARTIFACT: i32 = 4;
 /// message that decides.
 fn send_with(kind: i32, data: &[i32]) -> Tried {
     let mut frame = Vec::new();
-    let line = Log { level: LogLevel::Info, line: "control message".to_owned() };
+    let line = Log { level: LogLevel::Info, line: "control message".to_owned(), fields: Vec::new() };
     ToHost::from(line).frame(&mut frame).map_err(|_| Stop::Unavailable("no frame"))?;
     // struct cmsghdr: its length, then level and kind, then the data.
     let length = 16 + size_of_val(data) as u64;

@@ -52,7 +52,7 @@ fn sung(canaries: &[i64]) -> Vec<Step> {
 }
 
 fn log() -> Vec<u8> {
-    message(Log { level: LogLevel::Info, line: "too early".to_owned() })
+    message(Log { level: LogLevel::Info, line: "too early".to_owned(), fields: Vec::new() })
 }
 
 /// A first message with this name of a filter and a digest of zeroes.

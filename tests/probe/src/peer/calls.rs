@@ -32,7 +32,7 @@ fn stat() -> Ask {
 }
 
 fn log(line: &str) -> Vec<u8> {
-    message(Log { level: LogLevel::Info, line: line.to_owned() })
+    message(Log { level: LogLevel::Info, line: line.to_owned(), fields: Vec::new() })
 }
 
 /// B7: whose call it is.

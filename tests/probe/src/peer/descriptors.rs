@@ -65,7 +65,7 @@ pub(super) fn entries() -> Vec<Entry> {
 }
 
 fn line() -> Vec<u8> {
-    message(Log { level: LogLevel::Info, line: "attached".to_owned() })
+    message(Log { level: LogLevel::Info, line: "attached".to_owned(), fields: Vec::new() })
 }
 
 /// One piece of control data.

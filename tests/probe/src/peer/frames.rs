@@ -70,7 +70,7 @@ fn lengths() -> Vec<Entry> {
 }
 
 fn line(len: usize) -> Vec<u8> {
-    message(Log { level: LogLevel::Info, line: "x".repeat(len) })
+    message(Log { level: LogLevel::Info, line: "x".repeat(len), fields: Vec::new() })
 }
 
 /// B2: frames that do not end, and frames that come slowly.
