@@ -271,6 +271,25 @@ impl From<HttpScope> for String {
     }
 }
 
+/// Whether a field belongs to the connection and not to the message: no plugin sends one, and none is told one.
+/// `name` is in lower case.
+pub fn is_of_the_connection(name: &str) -> bool {
+    const ITS_OWN: [&str; 11] = [
+        "connection",
+        "expect",
+        "host",
+        "http2-settings",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    ITS_OWN.contains(&name)
+}
+
 struct Authority<'a> {
     scheme: HttpScheme,
     host: &'a str,

@@ -37,7 +37,7 @@ pub use capability::{Capability, UnknownCapability};
 pub use decide::{Decision, Denial, Why, decide, decide_naming};
 pub use grant::{Grant, Grants, Rule, Scope, Source};
 pub use guest_path::{GuestPath, MAX_COMPONENT, MAX_PATH, PathError};
-pub use http::{HttpError, HttpScheme, HttpScope, HttpTarget, MAX_TARGET};
+pub use http::{HttpError, HttpScheme, HttpScope, HttpTarget, MAX_TARGET, is_of_the_connection};
 pub use interface::{Interface, Support, interface};
 pub use plugin_type::{PluginType, UnknownPluginType};
 pub use profile::{Limits, Profile, ProfileError};

@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use stockade_ipc::bounds::{HTTP_FIELD_COUNT, HTTP_FIELDS};
 use stockade_ipc::{Bytes as Block, HttpFault, HttpField};
-use stockade_policy::{HttpTarget, stands};
+use stockade_policy::{HttpTarget, is_of_the_connection, stands};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -380,22 +380,6 @@ async fn immediate<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
     .await
 }
 
-/// Fields that belong to one connection and not to the message.
-pub(crate) fn is_of_the_connection(name: &HeaderName) -> bool {
-    const ITS_OWN: [&str; 9] = [
-        "connection",
-        "http2-settings",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "transfer-encoding",
-        "upgrade",
-    ];
-    ITS_OWN.contains(&name.as_str())
-}
-
 /// The fields of a response as a worker gets them; none where they are too many.
 fn told(fields: &HeaderMap, secrets: Option<&Secrets>) -> Option<Vec<HttpField>> {
     let value = |value: &HeaderValue| {
@@ -407,7 +391,7 @@ fn told(fields: &HeaderMap, secrets: Option<&Secrets>) -> Option<Vec<HttpField>>
     };
     let told: Vec<HttpField> = fields
         .iter()
-        .filter(|(name, _)| !is_of_the_connection(name))
+        .filter(|(name, _)| !is_of_the_connection(name.as_str()))
         .map(|(name, bytes)| (name.as_str().to_owned(), value(bytes)))
         .collect();
     let bytes: usize = told.iter().map(|(name, value)| name.len() + value.0.len() + 16).sum();
@@ -578,9 +562,7 @@ pub(crate) fn fields(wanted: &[HttpField]) -> Option<(HeaderMap, Option<u64>)> {
                 return None;
             }
         }
-        if (is_of_the_connection(&name) || matches!(name, header::HOST | header::EXPECT))
-            && stands("http.fields")
-        {
+        if is_of_the_connection(name.as_str()) && stands("http.fields") {
             return None;
         }
         fields.append(name, value);
