@@ -86,7 +86,9 @@ pub(super) fn fields(call: u64) -> Vec<Field> {
         ask("stat-path", MAX_PATH, 1, Vec::new()),
         ask("list-path", MAX_PATH, 2, vec![0; 8]),
         ask("config-key", NAME, 3, Vec::new()),
-        field("log-line", Kind::Log, LOG_LINE, "value", variant(2), Vec::new()),
+        ask("kv-key", NAME, 21, Vec::new()),
+        // No values beside it.
+        field("log-line", Kind::Log, LOG_LINE, "value", variant(2), vec![0; 8]),
         refused("operation", NAME, &[], &[&empty, &short, &built_in, &empty]),
         refused("resource", TEXT, &[&short], &[&short, &built_in, &empty]),
         refused("rule", TEXT, &[&short, &empty], &[&built_in, &empty]),
