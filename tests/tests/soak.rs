@@ -271,7 +271,8 @@ fn g10_a49_processor_hogs_do_not_make_a_quiet_plugin_wait() {
         } else {
             skipped("g10_a49_a_core_free", "this machine has but one, or others keep it busy");
         }
-        quiet_besides("g10, no core free", &quiet, &|done| hog(&bench, done), 2 * cores, grain);
+        // Twice as many that compute as there are cores: who was put off waits for a tick.
+        quiet_besides("g10, no core free", &quiet, &|done| hog(&bench, done), 2 * cores, TICK);
     });
 }
 
