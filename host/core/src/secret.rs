@@ -96,7 +96,8 @@ fn told(words: &[OsString]) -> Result<Zeroizing<Vec<u8>>, SecretError> {
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(SecretError::Unreadable)?;
     let output = child.stdout.take().expect("it was asked for");
-    let reader = std::thread::spawn(move || read_some(output));
+    let (told, heard) = std::sync::mpsc::sync_channel(1);
+    std::thread::spawn(move || told.send(read_some(output)));
     let until = Instant::now() + PATIENCE;
     let status = loop {
         match child.try_wait().map_err(SecretError::Unreadable)? {
@@ -112,7 +113,8 @@ fn told(words: &[OsString]) -> Result<Zeroizing<Vec<u8>>, SecretError> {
     if !status.success() {
         return Err(SecretError::Failed(status));
     }
-    reader.join().map_err(|_| SecretError::Unset)?
+    // What it started may hold its output open for longer.
+    heard.recv_timeout(until.saturating_duration_since(Instant::now())).map_err(|_| SecretError::Late)?
 }
 
 /// What one plugin's requests may be filled with.

@@ -151,8 +151,8 @@ impl Store {
         act: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<Changed>,
     ) -> rusqlite::Result<Changed> {
         let mut connection = self.connection();
-        let before = held(&connection)?;
         let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let before = held(&change)?;
         let changed = act(&change)?;
         let after = held(&change)?;
         // What makes it smaller is always done: an operator may have lowered the limit.

@@ -153,13 +153,7 @@ fn size(file: &impl AsFd) -> rustix::io::Result<u64> {
 impl Broker {
     /// Decides a change and records it, whichever way it goes. None where it is refused.
     fn may(&self, ask: &Ask<'_>, trail: &Trail) -> Result<Option<()>, Unrecorded> {
-        let allowed = self.allowed(ask, trail)?;
-        if allowed.is_some()
-            && let Decision::Allow(rule) = decide(&self.grants, ask)
-        {
-            trail.allowed(ask, rule)?;
-        }
-        Ok(allowed)
+        self.allowed(ask, trail)?.map(|rule| trail.allowed(ask, &rule)).transpose()
     }
 
     /// The place of a path that is to change: its directory, which links and mounts do not lead to. None where

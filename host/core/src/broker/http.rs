@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use stockade_ipc::bounds::{HTTP_FIRST, HTTP_OPEN, WRITE};
 use stockade_ipc::{Answer, Ask, Bytes as Block, HttpBody, HttpFault, HttpField, HttpInterest, HttpRequest};
-use stockade_policy::{Decision, HttpTarget, Limits, decide, stands};
+use stockade_policy::{HttpTarget, Limits, stands};
 
 use super::{Broker, Reply, denied};
 use crate::egress::{Content, Egress, Event, Exchange, Order, Reach, fields};
@@ -194,16 +194,7 @@ impl Broker {
             }
         };
         let ask = stockade_policy::Ask::Http { target: &target };
-        let rule = match decide(&self.grants, &ask) {
-            Decision::Allow(rule) => rule,
-            Decision::Deny(denial) if stands("broker.decide") => {
-                if stands("broker.record") {
-                    trail.denied(&ask, &denial)?;
-                }
-                return denied();
-            }
-            Decision::Deny(_) => &stockade_policy::Rule::built_in("nobody asked"),
-        };
+        let Some(rule) = self.allowed(&ask, trail)? else { return denied() };
         let mut filled = Vec::with_capacity(wanted.len());
         for (name, Block(value)) in wanted {
             let Some(value) = self.http.secrets.fill(value, &target, trail)? else { return denied() };
@@ -232,7 +223,7 @@ impl Broker {
         {
             return failed(HttpFault::RequestBodySize);
         }
-        trail.allowed(&ask, rule)?;
+        trail.allowed(&ask, &rule)?;
         let [connect, first_byte, between] = std::array::from_fn(|which| {
             patience[which].map_or(PATIENCE[which], |asked| Duration::from_nanos(asked).min(LONGEST))
         });

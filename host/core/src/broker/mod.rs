@@ -8,12 +8,13 @@ mod fs;
 mod http;
 mod kv;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use stockade_ipc::{Answer, Ask};
-use stockade_policy::{Decision, Grants, GuestPath, decide, stands};
+use stockade_policy::{Decision, Grants, GuestPath, Rule, decide, stands};
 
 use crate::store::Store;
 use crate::trail::{Trail, Unrecorded};
@@ -104,7 +105,7 @@ impl Broker {
             }),
             Ask::ConfigGet { key } => {
                 let ask = stockade_policy::Ask::Config { key };
-                self.allowed(&ask, trail)?.map_or(denied(), |()| Ok(self.config(key)))
+                self.allowed(&ask, trail)?.map_or(denied(), |_| Ok(self.config(key)))
             }
             Ask::KvGet { .. }
             | Ask::KvSet { .. }
@@ -149,16 +150,23 @@ impl Broker {
     ) -> Result<Reply, Unrecorded> {
         self.at("fs.read", path, trail, |path| {
             match self.allowed(&stockade_policy::Ask::FsRead { path }, trail)? {
-                Some(()) => act(path),
+                Some(_) => act(path),
                 None => denied(),
             }
         })
     }
 
-    fn allowed(&self, ask: &stockade_policy::Ask<'_>, trail: &Trail) -> Result<Option<()>, Unrecorded> {
+    /// Decides; a refusal is recorded before anything is answered. The rule that allows it, or none.
+    fn allowed(
+        &self,
+        ask: &stockade_policy::Ask<'_>,
+        trail: &Trail,
+    ) -> Result<Option<Cow<'_, Rule>>, Unrecorded> {
         match decide(&self.grants, ask) {
-            Decision::Allow(_) => Ok(Some(())),
-            Decision::Deny(_) if !stands("broker.decide") => Ok(Some(())),
+            Decision::Allow(rule) => Ok(Some(Cow::Borrowed(rule))),
+            Decision::Deny(_) if !stands("broker.decide") => {
+                Ok(Some(Cow::Owned(Rule::built_in("no decision"))))
+            }
             Decision::Deny(denial) => {
                 if stands("broker.record") {
                     trail.denied(ask, &denial)?;

@@ -73,7 +73,7 @@ pub(super) async fn connect(
 
 async fn addresses(target: &HttpTarget) -> Result<Vec<SocketAddr>, HttpFault> {
     let host = target.host();
-    if let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+    if let Ok(address) = without_brackets(host).parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, target.port())]);
     }
     let found = timeout(LOOK_UP, lookup_host((host, target.port()))).await;
@@ -108,9 +108,13 @@ async fn dial(addresses: &[SocketAddr]) -> Result<TcpStream, HttpFault> {
     Err(fault)
 }
 
+/// An address of IPv6 as it is written outside of URLs.
+fn without_brackets(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
 fn server_name(host: &str) -> Result<ServerName<'static>, HttpFault> {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    ServerName::try_from(host.to_owned()).map_err(|_| HttpFault::TlsCertificate)
+    ServerName::try_from(without_brackets(host).to_owned()).map_err(|_| HttpFault::TlsCertificate)
 }
 
 /// What went wrong in the handshake; a certificate that does not convince is a refusal.

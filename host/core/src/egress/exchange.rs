@@ -1,7 +1,6 @@
 //! One request and its response, in a task of its own. What comes back goes through a channel that holds little:
 //! who does not read makes the server wait, not the host grow.
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -12,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, Uri, Version};
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -22,6 +21,7 @@ use stockade_policy::{HttpTarget, is_of_the_connection, stands};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::body::{BodyFault, Content, Length, Outgoing, Upload};
 use super::connect::connect;
 use super::{Egress, Reach};
 use crate::secret::{Masked, Secrets};
@@ -33,8 +33,6 @@ const OUTGOING: usize = 4;
 const INCOMING: usize = 4;
 /// Bytes that are read at once from a connection of HTTP/1.1.
 const READ_BUFFER: usize = 64 * 1024;
-/// Longest body that secrets are filled into.
-const FILLED: u64 = 64 * 1024;
 /// Bytes that a server may send ahead over HTTP/2.
 const WINDOW: u32 = 256 * 1024;
 
@@ -51,18 +49,6 @@ pub(crate) struct Order {
     /// What may be filled into it, where anything may.
     pub(crate) secrets: Option<Arc<Secrets>>,
 }
-
-/// The body of a request.
-#[derive(Debug)]
-pub(crate) enum Content {
-    /// All of it; empty where there is none.
-    Whole(Bytes),
-    /// It comes block by block, and is this long.
-    Follows(Length),
-}
-
-/// How long a body is, if that was said.
-pub(crate) type Length = Option<u64>;
 
 /// What comes back, in this order.
 #[derive(Debug)]
@@ -113,13 +99,6 @@ pub(crate) struct Exchange {
     events: mpsc::Receiver<Event>,
     next: Option<Event>,
     task: tokio::task::AbortHandle,
-}
-
-#[derive(Debug)]
-pub(crate) enum Upload {
-    Block(Bytes),
-    /// The body is whole; these are its trailers.
-    End(HeaderMap),
 }
 
 impl Exchange {
@@ -231,15 +210,7 @@ async fn exchange(
     let Order { target, mut fields, body, patience: [to_connect, first_byte, between], reach, secrets } =
         order;
     let connected = connect(egress, &target, &reach.opened, to_connect).await?;
-    let (early, length) = match body {
-        Content::Whole(bytes) if bytes.is_empty() => (VecDeque::new(), Some(0)),
-        Content::Whole(bytes) => {
-            let length = bytes.len() as u64;
-            (VecDeque::from([Upload::Block(bytes), Upload::End(HeaderMap::new())]), Some(length))
-        }
-        Content::Follows(length) => (VecDeque::new(), length),
-    };
-    let mut body = Outgoing { uploaded, early, length, sent: 0, most: reach.request_bytes };
+    let mut body = Outgoing::new(body, uploaded, reach.request_bytes);
     if let Some(secrets) = &secrets {
         body.fill(secrets, &target, trail).await?;
         if let Some(length) = body.length
@@ -428,129 +399,8 @@ fn fault(error: &hyper::Error) -> Failure {
     fault.into()
 }
 
-/// The body of a request, as it comes from the worker.
-#[derive(Debug)]
-struct Outgoing {
-    uploaded: Option<mpsc::Receiver<Upload>>,
-    /// What came of it before it was asked for.
-    early: VecDeque<Upload>,
-    /// What was promised.
-    length: Option<u64>,
-    sent: u64,
-    most: u64,
-}
-
-/// The body is not what was promised, or too long.
-#[derive(Debug, thiserror::Error)]
-#[error("the body of the request")]
-struct BodyFault(HttpFault);
-
-impl Outgoing {
-    /// Many clients open a body for every request and close it at once. A request of a kind that has none as a
-    /// rule waits for that, and goes without one: servers that get one all the same may take it amiss.
-    async fn look_ahead(&mut self) -> Result<(), HttpFault> {
-        let (Some(uploaded), None, true) = (&mut self.uploaded, self.length, self.early.is_empty()) else {
-            return Ok(());
-        };
-        match uploaded.recv().await {
-            Some(Upload::End(trailers)) if trailers.is_empty() => {
-                self.uploaded = None;
-                self.length = Some(0);
-            }
-            Some(first) => self.early.push_back(first),
-            None => return Err(HttpFault::Terminated),
-        }
-        Ok(())
-    }
-
-    /// Puts secrets into the body, if it is a short one: it has to be whole for that.
-    async fn fill(&mut self, secrets: &Secrets, target: &HttpTarget, trail: &Trail) -> Result<(), Failure> {
-        if self.length.is_some_and(|length| length > FILLED) {
-            return Ok(());
-        }
-        let mut whole = Vec::new();
-        loop {
-            let next = match (self.early.pop_front(), &mut self.uploaded) {
-                (Some(early), _) => Some(early),
-                (None, Some(uploaded)) => uploaded.recv().await,
-                (None, None) => return Ok(()),
-            };
-            match next {
-                Some(Upload::Block(block)) => {
-                    whole.extend_from_slice(&block);
-                    if whole.len() as u64 > FILLED {
-                        self.early.push_back(Upload::Block(whole.into()));
-                        return Ok(());
-                    }
-                }
-                Some(Upload::End(trailers)) => {
-                    if self.length.is_some_and(|promised| promised != whole.len() as u64) {
-                        return Err(HttpFault::RequestBodySize.into());
-                    }
-                    let filled = secrets.fill(&whole, target, trail)?.ok_or(HttpFault::Denied)?;
-                    self.length = Some(filled.len() as u64);
-                    if trailers.is_empty() && filled.is_empty() {
-                        self.uploaded = None;
-                    } else {
-                        self.early.push_back(Upload::Block(Bytes::copy_from_slice(&filled)));
-                        self.early.push_back(Upload::End(trailers));
-                    }
-                    return Ok(());
-                }
-                None => return Err(HttpFault::Terminated.into()),
-            }
-        }
-    }
-}
-
-impl Body for Outgoing {
-    type Data = Bytes;
-    type Error = BodyFault;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        let next = match (self.early.pop_front(), &mut self.uploaded) {
-            (Some(early), _) => Some(early),
-            (None, Some(uploaded)) => ready!(uploaded.poll_recv(cx)),
-            (None, None) => return Poll::Ready(None),
-        };
-        let promised = self.length.unwrap_or(u64::MAX);
-        Poll::Ready(match next {
-            Some(Upload::Block(block)) => {
-                self.sent += block.len() as u64;
-                if self.sent > promised.min(self.most) && stands("http.request-size") {
-                    return Poll::Ready(Some(Err(BodyFault(HttpFault::RequestBodySize))));
-                }
-                Some(Ok(Frame::data(block)))
-            }
-            Some(Upload::End(trailers)) => {
-                self.uploaded = None;
-                match self.length {
-                    Some(promised) if promised != self.sent => {
-                        Some(Err(BodyFault(HttpFault::RequestBodySize)))
-                    }
-                    _ if trailers.is_empty() => None,
-                    _ => Some(Ok(Frame::trailers(trailers))),
-                }
-            }
-            // It was let go of before it was whole: nobody may take it for a whole one.
-            None => Some(Err(BodyFault(HttpFault::Terminated))),
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.uploaded.is_none() && self.early.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
-    }
-}
-
 /// What a plugin wrote, as fields that may go onto the wire, and the length that it promised.
-pub(crate) fn fields(wanted: &[HttpField]) -> Option<(HeaderMap, Option<u64>)> {
+pub(crate) fn fields(wanted: &[HttpField]) -> Option<(HeaderMap, Length)> {
     let mut fields = HeaderMap::with_capacity(wanted.len());
     let mut length = None;
     for (name, Block(value)) in wanted {

@@ -3,6 +3,7 @@
 //! one connection, closed with it.
 
 mod address;
+mod body;
 mod connect;
 mod exchange;
 
@@ -15,7 +16,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::{Handle, Runtime};
 
-pub(crate) use exchange::{Content, Event, Exchange, Order, fields};
+pub(crate) use body::Content;
+pub(crate) use exchange::{Event, Exchange, Order, fields};
 
 use crate::error::HostError;
 
