@@ -75,3 +75,10 @@ pub const CONFIG_VALUE: usize = 32 * 1024;
 
 /// Descriptors in one frame: at most two (a component and the file its artifact goes to).
 pub const FDS: usize = 2;
+
+/// Whether entries of these sizes are at most so many, and have at most so many bytes together with 16 for each: what
+/// their lengths take on the wire.
+pub fn fit(sizes: impl IntoIterator<Item = usize>, most: usize, bytes: usize) -> bool {
+    let (count, sum) = sizes.into_iter().fold((0, 0), |(count, sum), size| (count + 1, sum + size + 16));
+    count <= most && sum <= bytes
+}

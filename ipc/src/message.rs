@@ -3,7 +3,7 @@ use stockade_policy::{Grants, HttpScheme, MAX_TARGET, Rule, stands};
 
 use crate::bounds::{
     HTTP_FIELD_COUNT, HTTP_FIELDS, HTTP_OPEN, HTTP_WHOLE, KV_ENTRIES, KV_KEYS, LOG_FIELDS, LOG_LINE, NAME,
-    PAYLOAD, TEXT, WRITE,
+    PAYLOAD, TEXT, WRITE, fit,
 };
 use crate::codec::decode;
 use crate::untrusted::Claim;
@@ -722,22 +722,16 @@ fn at_most(text: &str, max: usize) -> Result<(), Fault> {
 }
 
 fn few(fields: &[HttpField]) -> Result<(), Fault> {
-    let bytes: usize = fields.iter().map(|(name, value)| name.len() + value.0.len() + 16).sum();
-    if fields.len() <= HTTP_FIELD_COUNT && bytes <= HTTP_FIELDS {
+    if fit(fields.iter().map(|(name, value)| name.len() + value.0.len()), HTTP_FIELD_COUNT, HTTP_FIELDS) {
         Ok(())
     } else {
         Err(Fault::Implausible("fields over their limit"))
     }
 }
 
-fn stored<'a>(entries: impl IntoIterator<Item = (&'a String, usize)>) -> Result<(), Fault> {
-    let (mut count, mut bytes) = (0, 0);
-    for (key, value) in entries {
-        at_most(key, NAME)?;
-        count += 1;
-        bytes += key.len() + value + 16;
-    }
-    if count <= KV_KEYS && bytes <= KV_ENTRIES {
+fn stored<'a>(entries: impl IntoIterator<Item = (&'a String, usize)> + Clone) -> Result<(), Fault> {
+    entries.clone().into_iter().try_for_each(|(key, _)| at_most(key, NAME))?;
+    if fit(entries.into_iter().map(|(key, value)| key.len() + value), KV_KEYS, KV_ENTRIES) {
         Ok(())
     } else {
         Err(Fault::Implausible("more for the store than fits into one ask"))

@@ -364,7 +364,7 @@ fn host_name(host: &str) -> Result<String, HttpError> {
     }
 }
 
-pub(crate) fn covers_host(pattern: &str, host: &str) -> bool {
+fn covers_host(pattern: &str, host: &str) -> bool {
     match pattern.strip_prefix("*.") {
         Some(suffix) => host.strip_suffix(suffix).is_some_and(|head| head.len() > 1 && head.ends_with('.')),
         None => pattern == host,

@@ -43,4 +43,4 @@ pub use plugin_type::{PluginType, UnknownPluginType};
 pub use profile::{Limits, Profile, ProfileError};
 pub use protection::{stands, word_for_programs};
 pub use resolve::{Request, Resolution, Unresolved, resolve};
-pub use secret::{SecretError, SecretScope, is_secret_name, placeholder};
+pub use secret::{SecretError, SecretScope, is_name, placeholder};

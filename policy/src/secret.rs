@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{HttpError, HttpScope};
 
-/// Longest name of a secret, in bytes.
+/// Longest name, in bytes. Names become parts of files' names and of records.
 const MAX_NAME: usize = 128;
 const OPEN: &[u8] = b"{{secret:";
 const CLOSE: &[u8] = b"}}";
@@ -36,8 +36,8 @@ pub enum SecretError {
     To(#[from] HttpError),
 }
 
-/// Whether the text can name a secret.
-pub fn is_secret_name(text: &str) -> bool {
+/// Whether the text can name a secret, a model, or a configuration value.
+pub fn is_name(text: &str) -> bool {
     (1..=MAX_NAME).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
@@ -63,8 +63,7 @@ impl FromStr for SecretScope {
     type Err = SecretError;
 
     fn from_str(text: &str) -> Result<Self, SecretError> {
-        let (name, to) =
-            text.split_once('@').filter(|(name, _)| is_secret_name(name)).ok_or(SecretError::Name)?;
+        let (name, to) = text.split_once('@').filter(|(name, _)| is_name(name)).ok_or(SecretError::Name)?;
         let to: HttpScope = to.parse()?;
         let text = format!("{name}@{}", to.as_str());
         Ok(SecretScope(Box::new(Parts { name: name.to_owned(), to, text })))
@@ -100,7 +99,7 @@ pub fn placeholder(text: &[u8]) -> Option<(usize, usize, &str)> {
         let limit = rest.len().min(MAX_NAME + CLOSE.len());
         if let Some(length) = find(&rest[..limit], CLOSE)
             && let Ok(name) = std::str::from_utf8(&rest[..length])
-            && is_secret_name(name)
+            && is_name(name)
         {
             return Some((start, start + OPEN.len() + length + CLOSE.len(), name));
         }

@@ -1,4 +1,4 @@
-use stockade_policy::{Capability, GuestPath, Request, Scope};
+use stockade_policy::{Capability, GuestPath, Request, Scope, is_name};
 
 use crate::document::Section;
 use crate::manifest::MAX_DESCRIPTION;
@@ -6,7 +6,8 @@ use crate::{At, PackageError};
 
 /// Longest resource: a path of Linux.
 const MAX_RESOURCE: usize = stockade_policy::MAX_PATH;
-/// Longest key, secret, model or tool name. They become file names and record fields.
+
+/// Longest text that is looked at for the name of a capability.
 const MAX_NAME: usize = 128;
 
 pub(crate) const KEYS: &[&str] = &["capability", "resource", "reason", "schema", "default"];
@@ -35,11 +36,6 @@ pub(crate) const fn expected(capability: Capability) -> &'static str {
         Capability::Tool => "publisher/plugin#tool",
         Capability::Log | Capability::Clock | Capability::Random | Capability::Kv => "nothing",
     }
-}
-
-fn is_name(text: &str) -> bool {
-    (1..=MAX_NAME).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
 fn scope(capability: Capability, resource: &str) -> Option<Scope> {

@@ -1,6 +1,6 @@
 //! `wasi:keyvalue`: the plugin's own store. What is in it is the host's to keep.
 
-use stockade_ipc::bounds::NAME;
+use stockade_ipc::bounds::{KV_ENTRIES, KV_KEYS, NAME, fit};
 use stockade_ipc::{Answer, Ask, Bytes};
 use wasmtime::component::{ComponentType, LinkerInstance, Lower, Resource};
 
@@ -101,9 +101,7 @@ fn done(answer: Answer) -> Stored<()> {
 
 /// Whether what is asked fits into one ask.
 fn fits(sizes: impl Iterator<Item = usize>) -> Stored<()> {
-    use stockade_ipc::bounds::{KV_ENTRIES, KV_KEYS};
-    let (count, bytes) = sizes.fold((0, 0), |(count, bytes), size| (count + 1, bytes + size + 16));
-    if count <= KV_KEYS && bytes <= KV_ENTRIES {
+    if fit(sizes, KV_KEYS, KV_ENTRIES) {
         Ok(())
     } else {
         Err(StoreError::Other(format!("at most {KV_KEYS} entries of {KV_ENTRIES} bytes together at once")))

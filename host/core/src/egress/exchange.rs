@@ -15,7 +15,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use stockade_ipc::bounds::{HTTP_FIELD_COUNT, HTTP_FIELDS};
+use stockade_ipc::bounds::{HTTP_FIELD_COUNT, HTTP_FIELDS, fit};
 use stockade_ipc::{Bytes as Block, HttpFault, HttpField};
 use stockade_policy::{HttpTarget, is_of_the_connection, stands};
 use tokio::sync::mpsc;
@@ -365,8 +365,8 @@ fn told(fields: &HeaderMap, secrets: Option<&Secrets>) -> Option<Vec<HttpField>>
         .filter(|(name, _)| !is_of_the_connection(name.as_str()))
         .map(|(name, bytes)| (name.as_str().to_owned(), value(bytes)))
         .collect();
-    let bytes: usize = told.iter().map(|(name, value)| name.len() + value.0.len() + 16).sum();
-    (told.len() <= HTTP_FIELD_COUNT && bytes <= HTTP_FIELDS).then_some(told)
+    let sizes = told.iter().map(|(name, value)| name.len() + value.0.len());
+    fit(sizes, HTTP_FIELD_COUNT, HTTP_FIELDS).then_some(told)
 }
 
 /// What hyper says, in the words of the protocol between host and worker.

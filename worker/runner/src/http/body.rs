@@ -8,7 +8,7 @@ use stockade_ipc::{Answer, Ask, Bytes, HttpBody};
 
 use super::fields::Fields;
 use super::wit::ErrorCode;
-use super::{OnItsWay, Shared, lock};
+use super::{OnItsWay, Shared, lock, send_all};
 use crate::state::State;
 
 /// What a guest may write before the request is sent.
@@ -255,6 +255,9 @@ impl Incoming {
 
     /// Asks for more where there is nothing, and waits for it if that is wanted.
     pub(super) fn fetch(body: &Shared<Incoming>, state: &mut State, wait: bool) {
+        if wait {
+            send_all(state);
+        }
         let request = {
             let mut body = lock(body);
             body.arrived = false;

@@ -1,4 +1,4 @@
-use stockade_ipc::bounds::{HTTP_FIELD_COUNT, HTTP_FIELDS};
+use stockade_ipc::bounds::{HTTP_FIELD_COUNT, HTTP_FIELDS, fit};
 use stockade_ipc::{Bytes, HttpField};
 use stockade_policy::is_of_the_connection;
 
@@ -65,9 +65,8 @@ impl Fields {
         }
         let name = name(wanted)?;
         value(&bytes)?;
-        let size = |(name, value): &(String, Vec<u8>)| name.len() + value.len() + 16;
-        let all: usize = self.list.iter().map(size).sum();
-        if self.list.len() >= HTTP_FIELD_COUNT || all + name.len() + bytes.len() + 16 > HTTP_FIELDS {
+        let sizes = self.list.iter().map(|(name, value)| name.len() + value.len());
+        if !fit(sizes.chain([name.len() + bytes.len()]), HTTP_FIELD_COUNT, HTTP_FIELDS) {
             return Err(HeaderError::InvalidSyntax);
         }
         self.list.push((name, bytes));

@@ -117,10 +117,7 @@ impl Event {
                 send_all_but(Some(pending), state);
                 Pending::fetch(pending, state, true);
             }
-            Self::Body(incoming) => {
-                send_all(state);
-                Incoming::fetch(incoming, state, true);
-            }
+            Self::Body(incoming) => Incoming::fetch(incoming, state, true),
             Self::Room(_) => drop(wait(state, std::slice::from_ref(self), None)),
         }
     }
