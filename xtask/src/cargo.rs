@@ -5,7 +5,9 @@ use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -61,9 +63,18 @@ pub(crate) struct Executable {
     pub(crate) test: bool,
 }
 
+/// Milliseconds.
+static BUILDING: AtomicU64 = AtomicU64::new(0);
+
+/// How much of this process's time went into building.
+pub(crate) fn building() -> Duration {
+    Duration::from_millis(BUILDING.load(Ordering::Relaxed))
+}
+
 /// Runs a cargo command that builds, shows its progress on `step`, and lists what it built. Arguments
 /// after `--` are not for this.
 pub(crate) fn build(mut command: Command, step: &mut Step) -> Result<Vec<Executable>> {
+    let began = Instant::now();
     let mut child = command
         .arg("--message-format=json-render-diagnostics")
         .env("CARGO_TERM_PROGRESS_WHEN", "always")
@@ -80,6 +91,7 @@ pub(crate) fn build(mut command: Command, step: &mut Step) -> Result<Vec<Executa
     });
     let said = follow(child.stderr.take().context("cargo has no errors")?, step)?;
     let built = reader.join().map_err(|_| anyhow::anyhow!("reading cargo's messages failed"))?;
+    BUILDING.fetch_add(began.elapsed().as_millis() as u64, Ordering::Relaxed);
     if !child.wait()?.success() {
         bail!("cargo could not build this:\n{said}");
     }

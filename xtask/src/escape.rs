@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::suite::Stage;
 use crate::ui::seconds;
-use crate::{programs, protections, suite};
+use crate::{cargo, programs, protections, suite};
 
 /// What to try.
 #[derive(clap::Args)]
@@ -83,10 +83,12 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         document["held"] = held.into();
         println!("{document}");
     } else {
+        let (all, building) = (began.elapsed(), cargo::building());
         println!(
-            "{} ({})",
+            "{} ({}, and {} of building)",
             if held { "nothing is broken" } else { "BROKEN: see above" },
-            seconds(began.elapsed())
+            seconds(all.saturating_sub(building)),
+            seconds(building)
         );
     }
     Ok(held)

@@ -171,6 +171,8 @@ impl Connection {
                 self.sent += count;
                 Ok(())
             }
+            // It has gone, which is not the same.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Fault::Torn),
             _ => Err(Fault::NotReading),
         }
     }
