@@ -73,6 +73,18 @@ pub const KV_KEYS: usize = 128;
 /// A configuration value: 32 KiB of JSON text.
 pub const CONFIG_VALUE: usize = 32 * 1024;
 
+/// Texts of one question to a model: 1 MiB, which is more than any model reads at once.
+pub const MODEL_TEXT: usize = 1024 * 1024;
+
+/// Messages of one question to a model, and calls in them: 1024.
+pub const MODEL_MESSAGES: usize = 1024;
+
+/// Functions of one question to a model: 128, as many as endpoints take.
+pub const MODEL_FUNCTIONS: usize = 128;
+
+/// What an endpoint may answer to one question: 1 MiB.
+pub const MODEL_RESPONSE: usize = 1024 * 1024;
+
 /// Descriptors in one frame: at most two (a component and the file its artifact goes to).
 pub const FDS: usize = 2;
 

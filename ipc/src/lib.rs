@@ -17,6 +17,7 @@
 
 pub mod bounds;
 pub mod codec;
+mod delegate;
 mod fault;
 pub mod fds;
 mod frame;
@@ -25,6 +26,10 @@ pub mod phase;
 mod untrusted;
 mod wit_type;
 
+pub use delegate::{
+    Delegate, Delegated, FunctionCall, ModelFunction, ModelMessage, ModelReply, ModelRequest, ModelResponse,
+    ToolInfo,
+};
 pub use fault::Fault;
 pub use frame::{FrameBuffer, HEADER, Header, PROTOCOL, frame};
 pub use message::{

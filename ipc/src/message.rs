@@ -6,6 +6,7 @@ use crate::bounds::{
     PAYLOAD, TEXT, WRITE, fit,
 };
 use crate::codec::decode;
+use crate::delegate::{Delegate, Delegated};
 use crate::untrusted::Claim;
 use crate::{Fault, Kind, Untrusted, World};
 
@@ -691,12 +692,12 @@ macro_rules! messages {
 
 messages! {
     /// Everything that the host sends.
-    ToWorker { Load, Compile, Call, Answer }
+    ToWorker { Load, Compile, Call, Answer, Delegated }
 }
 
 messages! {
     /// Everything that a confined program sends.
-    ToHost { Hello, Confined, Loaded, Rejected, Compiled, Return, Ask, Log, Refused }
+    ToHost { Hello, Confined, Loaded, Rejected, Compiled, Return, Ask, Log, Refused, Delegate }
 }
 
 impl ToWorker {
@@ -796,6 +797,7 @@ impl Claim for ToHost {
                 | Ask::HttpWait { .. }
                 | Ask::HttpClose { .. } => Ok(()),
             },
+            Self::Delegate(delegate) => delegate.plausible(),
             Self::Log(log) => {
                 let beside = log.fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
                 if log.fields.len() > LOG_FIELDS

@@ -52,6 +52,10 @@ pub enum Kind {
     Log = 12,
     /// `ToHost`: the worker refused something itself.
     Refused = 13,
+    /// `ToHost`: something for another plugin or a model to do.
+    Delegate = 14,
+    /// `ToWorker`: what came of it.
+    Delegated = 15,
 }
 
 /// Which end sends a message.
@@ -93,7 +97,7 @@ const fn row(
 
 /// The table: message, sender, legal phases, once, longest body, next phase.
 #[rustfmt::skip]
-pub static TABLE: [Row; 13] = [
+pub static TABLE: [Row; 15] = [
     row(Kind::Hello,    Sender::Worker, &[Phase::Boot],                  true,  1024,          None),
     row(Kind::Confined, Sender::Worker, &[Phase::Boot],                  true,  0,             Some(Phase::Confined)),
     row(Kind::Load,     Sender::Host,   &[Phase::Confined],              true,  CONTROL,       Some(Phase::Loading)),
@@ -107,6 +111,8 @@ pub static TABLE: [Row; 13] = [
     row(Kind::Answer,   Sender::Host,   &[Phase::Calling],               false, CONTROL,       None),
     row(Kind::Log,      Sender::Worker, &[Phase::Calling],               false, CONTROL,       None),
     row(Kind::Refused,  Sender::Worker, &[Phase::Loading, Phase::Calling], false, CONTROL,     None),
+    row(Kind::Delegate,  Sender::Worker, &[Phase::Calling],              false, PAYLOAD_FRAME, None),
+    row(Kind::Delegated, Sender::Host,   &[Phase::Calling],              false, PAYLOAD_FRAME, None),
 ];
 
 impl Kind {

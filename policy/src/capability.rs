@@ -94,16 +94,6 @@ impl Capability {
         !matches!(self, Self::Log | Self::Clock | Self::Random | Self::Kv)
     }
 
-    /// Whether this version has a broker arm that can satisfy it. The others can be asked and granted,
-    /// are answered with a refusal, and leave a record.
-    pub const fn is_available(self) -> bool {
-        self.is_fs()
-            || matches!(
-                self,
-                Self::Http | Self::Secret | Self::Kv | Self::Config | Self::Log | Self::Clock | Self::Random
-            )
-    }
-
     /// Whether a grant of it opens a directory of the host.
     pub const fn is_fs(self) -> bool {
         matches!(self, Self::FsRead | Self::FsWrite | Self::FsCreate | Self::FsDelete)

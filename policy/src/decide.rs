@@ -27,8 +27,6 @@ pub enum Why {
     NothingGranted,
     /// There are grants of this capability, none covers this resource.
     NotCovered,
-    /// A grant covers it, but this version of Stockade has nothing that can do it.
-    Unavailable,
     /// No grant can ever cover it.
     NeverGranted,
 }
@@ -39,7 +37,6 @@ impl Why {
         match self {
             Self::NothingGranted => "grant the capability if the plugin should have it",
             Self::NotCovered => "widen the grant if the plugin should reach this resource",
-            Self::Unavailable => "this version cannot satisfy the capability; use a later one",
             Self::NeverGranted => "plugins reach the network through http, which the host does for them",
         }
     }
@@ -50,7 +47,6 @@ impl fmt::Display for Why {
         f.write_str(match self {
             Self::NothingGranted => "nothing of this capability is granted",
             Self::NotCovered => "no grant covers this resource",
-            Self::Unavailable => "granted, but not available in this version",
             Self::NeverGranted => "no grant can allow this operation",
         })
     }
@@ -72,8 +68,7 @@ pub fn decide<'g>(grants: &'g Grants, ask: &Ask<'_>) -> Decision<'g> {
         .filter(|grant| grant.scope.capability() == capability)
         .find(|grant| covers(&grant.scope))
     {
-        Some(grant) if capability.is_available() => Decision::Allow(&grant.rule),
-        Some(grant) => Decision::Deny(Denial { rule: grant.rule.clone(), why: Why::Unavailable }),
+        Some(grant) => Decision::Allow(&grant.rule),
         None if grants.has(capability) => deny_built_in(ask, Why::NotCovered),
         None => deny_built_in(ask, Why::NothingGranted),
     }

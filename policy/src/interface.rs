@@ -31,6 +31,8 @@ const fn refused(name: &'static str, operation: &'static str) -> Interface {
 static KNOWN: &[Interface] = &[
     provided("stockade:plugin/log", Some(Capability::Log)),
     provided("stockade:plugin/config", Some(Capability::Config)),
+    provided("stockade:plugin/tools", Some(Capability::Tool)),
+    provided("stockade:plugin/model", Some(Capability::Model)),
     provided("wasi:io/error", None),
     provided("wasi:io/poll", None),
     provided("wasi:io/streams", None),

@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 mod ask;
+mod budget;
 mod capability;
 mod decide;
 mod grant;
@@ -33,6 +34,7 @@ mod resolve;
 mod secret;
 
 pub use ask::Ask;
+pub use budget::{Budget, Unit};
 pub use capability::{Capability, UnknownCapability};
 pub use decide::{Decision, Denial, Why, decide, decide_naming};
 pub use grant::{Grant, Grants, Rule, Scope, Source};

@@ -3,7 +3,7 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Capability, PluginType};
+use crate::{Budget, Capability, PluginType};
 
 /// A profile document: what plugins of one type get, can get, and can use up.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -61,6 +61,10 @@ pub struct Limits {
     pub http_bytes_per_day: u64,
     /// Bytes that a plugin's store may hold: keys, values, and 64 for each entry.
     pub kv_bytes: u64,
+    /// What a plugin may have others do in one call, when nobody says otherwise.
+    pub per_call: Budget,
+    /// What it may have others do in a day, which begins with what it does first.
+    pub per_day: Budget,
 }
 
 /// Why a profile document is not one.

@@ -31,10 +31,12 @@
 //! The names, descriptions and schemas of the tools belong in `plugin.toml`: the host never runs a
 //! plugin to find out what it offers.
 
+pub mod agent;
 pub mod config;
 mod error;
 pub mod kv;
 pub mod log;
+pub mod model;
 mod tools;
 
 pub use error::ToolError;
@@ -54,4 +56,11 @@ pub mod bindings {
         export_macro_name: "export_world",
         default_bindings_module: "stockade_sdk::bindings",
     });
+}
+
+/// What agents import. A plugin that does not use it does not import it.
+#[cfg(target_family = "wasm")]
+mod delegating {
+    #![allow(missing_docs, reason = "generated")]
+    wit_bindgen::generate!({ path: "../wit", world: "delegating" });
 }

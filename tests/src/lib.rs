@@ -179,7 +179,7 @@ pub fn code(outcome: &Outcome) -> &'static str {
     outcome.reason.as_ref().unwrap_or_else(|| panic!("a success: {outcome:?}")).code
 }
 
-const PROBE_TOOLS: [&str; 17] = [
+const PROBE_TOOLS: [&str; 18] = [
     "echo",
     "environment",
     "files_received",
@@ -194,6 +194,7 @@ const PROBE_TOOLS: [&str; 17] = [
     "flood",
     "claim",
     "ask",
+    "delegate",
     "wrong_call_number",
     "hang_up",
     "opened_while_loading",

@@ -230,6 +230,14 @@ async fn answer(request: Request<Incoming>, seen: Arc<Mutex<Vec<String>>>) -> Re
             let results: Vec<_> = asked["queries"].as_array().into_iter().flatten().map(found).collect();
             whole(StatusCode::OK, json!({ "results": results }).to_string())
         }
+        // A language model, as OpenAI speaks.
+        "v1" if path == "/v1/chat/completions" => {
+            let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+            seen.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(String::from_utf8_lossy(&body).into_owned());
+            completion(&serde_json::from_slice(&body).unwrap_or_default(), &line).await
+        }
         "fields" => whole(StatusCode::OK, line),
         "blocks" => blocks(number()),
         "silence" => {
@@ -262,6 +270,51 @@ async fn answer(request: Request<Incoming>, seen: Arc<Mutex<Vec<String>>>) -> Re
         }
         _ => whole(StatusCode::OK, format!("hello from {path}")),
     })
+}
+
+/// Does what the last message says: `say TEXT`, `call FUNCTION ARGUMENTS`, `long`, `wait MILLISECONDS`, `status N`,
+/// `free`, `garbage`. A token is a word that is read, and one that is written.
+async fn completion(asked: &Json, line: &str) -> Answer {
+    let messages = asked["messages"].as_array().cloned().unwrap_or_default();
+    let text = |message: &Json| message["content"].as_str().unwrap_or_default().to_owned();
+    let words = |text: &str| text.split_whitespace().count() as u64;
+    let read: u64 = messages.iter().map(|message| words(&text(message))).sum();
+    let most = asked["max_tokens"].as_u64().or(asked["max_completion_tokens"].as_u64()).unwrap_or_default();
+    let last = messages.last().map(text).unwrap_or_default();
+    let (what, rest) = last.split_once(' ').unwrap_or((&last, ""));
+    let answered = |message: Json, written: u64, finish: &str| {
+        let usage =
+            json!({ "prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written });
+        let choice = json!({ "index": 0, "message": message, "finish_reason": finish });
+        json!({ "id": "1", "object": "chat.completion", "choices": [choice], "usage": usage })
+    };
+    let said = |text: &str| answered(json!({ "role": "assistant", "content": text }), words(text), "stop");
+    let document = match what {
+        _ if messages.last().is_some_and(|message| message["role"] == "tool") => {
+            said(&format!("it says {last}"))
+        }
+        "say" => said(rest),
+        "call" => {
+            let (name, arguments) = rest.split_once(' ').unwrap_or((rest, "{}"));
+            let function = json!({ "name": name, "arguments": arguments });
+            let calls = json!([{ "id": "call-1", "type": "function", "function": function }]);
+            answered(json!({ "role": "assistant", "content": null, "tool_calls": calls }), 1, "tool_calls")
+        }
+        "long" => answered(json!({ "role": "assistant", "content": "and so on" }), most, "length"),
+        "wait" => {
+            tokio::time::sleep(Duration::from_millis(rest.parse().unwrap_or_default())).await;
+            said("waited")
+        }
+        "free" => json!({ "choices": [{ "message": { "content": "free" } }] }),
+        "status" => {
+            let status = rest.parse().unwrap_or(StatusCode::OK);
+            // As careless as a server can be.
+            let error = json!({ "error": { "message": format!("no: {line}"), "type": "test" } });
+            return whole(status, error.to_string());
+        }
+        _ => return whole(StatusCode::OK, "garbage"),
+    };
+    whole(StatusCode::OK, document.to_string())
 }
 
 /// A server that reads a request's head and answers each connection with the same bytes, whatever they are.

@@ -97,7 +97,7 @@ const EXAMPLES: [(&str, Target); 4] = [
 ];
 
 /// Test guests in Rust: file name, package, target.
-const RUST: [(&str, &str, Target); 8] = [
+const RUST: [(&str, &str, Target); 9] = [
     ("greet-rust", "greet", Target::Bare),
     ("greet-rust-wasip1", "greet", Target::Wasip1),
     ("greet-rust-wasip2", "greet", Target::Wasip2),
@@ -106,6 +106,7 @@ const RUST: [(&str, &str, Target); 8] = [
     ("wasi-tour", "wasi-tour", Target::Wasip2),
     ("http-tour", "http-tour", Target::Wasip2),
     ("kv-tour", "kv-tour", Target::Bare),
+    ("agent-tour", "agent-tour", Target::Bare),
 ];
 
 const GUESTS: &str = "tests/guests";
@@ -171,7 +172,8 @@ pub(crate) fn test_guests(progress: Progress<'_>) -> Result<GuestReport> {
 
     for (name, package, target) in RUST {
         let source = format!("{GUESTS}/rust/{package}");
-        let inputs = [&*source, "tests/guests/wit", "tests/guests/Cargo.toml", "tests/guests/Cargo.lock"];
+        let inputs =
+            [&*source, "tests/guests/wit", "wit", "tests/guests/Cargo.toml", "tests/guests/Cargo.lock"];
         let recipe = Recipe { name, output: places.guest(name), inputs: &inputs };
         make(&places, &recipe, &mut report, progress, |progress| {
             rust::build(&places, GUESTS, package, target, progress)

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Deserialize;
 use stockade_policy::PluginType;
 use tracing::level_filters::LevelFilter;
 
@@ -67,17 +68,43 @@ pub(crate) enum Namespaces {
     Off,
 }
 
-/// What a plugin is, and what it gets.
+/// A plugin, and what it runs in.
 #[derive(Debug, Args)]
 pub(crate) struct Loading {
+    #[command(flatten)]
+    pub(crate) setup: Setup,
+    /// Loads another plugin as well, whose tools an agent may be granted: a TOML file with plugin, type, grants,
+    /// config, memory, write_limit, scratch, secrets, store, allow_addresses, per_call and per_day.
+    #[arg(long = "with", value_name = "FILE")]
+    pub(crate) with: Vec<PathBuf>,
+    /// Language models that agents may be granted, each by its name: a TOML file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) models: Option<PathBuf>,
+    /// Trusts the certificate authorities in this PEM file, besides the system's, when requests are sent.
+    #[arg(long = "trust", value_name = "FILE")]
+    pub(crate) trust: Vec<PathBuf>,
+    /// Which namespaces the worker gets.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) namespaces: Namespaces,
+    /// Where stockade-worker and stockade-compiler are [default: beside this program].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) programs: Option<PathBuf>,
+}
+
+/// What a plugin is, and what it gets: on a command line, or in a file.
+#[derive(Debug, Default, Args, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Setup {
     /// A folder with a plugin.toml, or a component file, which needs --type.
     #[arg(value_name = "PLUGIN")]
     pub(crate) plugin: PathBuf,
     /// The type of a bare component: node, integration, agent, quality_gate.
     #[arg(long = "type", value_name = "TYPE")]
+    #[serde(rename = "type")]
     pub(crate) plugin_type: Option<String>,
     /// Grants the plugin a directory: fs.read=HOST_DIR:GUEST_DIR, or fs.write, fs.create, fs.delete; or requests:
-    /// http=[METHODS ][SCHEME://]HOST[:PORT][/PATH], and secrets for them: secret=NAME@HOST.
+    /// http=[METHODS ][SCHEME://]HOST[:PORT][/PATH], and secrets for them: secret=NAME@HOST; or, to an agent,
+    /// tool=PUBLISHER/PLUGIN#TOOL and model=NAME.
     #[arg(long = "grant", value_name = "CAPABILITY=RESOURCE")]
     pub(crate) grants: Vec<String>,
     /// Sets a configuration value that the plugin may read.
@@ -100,16 +127,15 @@ pub(crate) struct Loading {
     pub(crate) store: Option<String>,
     /// Lets granted requests reach addresses that are closed to plugins, as 127.0.0.1 or 10.1.0.0/16.
     #[arg(long = "allow-address", value_name = "RANGE")]
+    #[serde(rename = "allow_addresses")]
     pub(crate) addresses: Vec<String>,
-    /// Trusts the certificate authorities in this PEM file, besides the system's, when requests are sent.
-    #[arg(long = "trust", value_name = "FILE")]
-    pub(crate) trust: Vec<PathBuf>,
-    /// Which namespaces the worker gets.
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) namespaces: Namespaces,
-    /// Where stockade-worker and stockade-compiler are [default: beside this program].
-    #[arg(long, value_name = "DIR")]
-    pub(crate) programs: Option<PathBuf>,
+    /// What an agent may have others do in one call: tool_calls, model_calls, tokens, or cost in millionths of the
+    /// currency of the models' prices [default: the profile's].
+    #[arg(long, value_name = "UNIT=NUMBER")]
+    pub(crate) per_call: Vec<String>,
+    /// Likewise in a day, which outlives this command.
+    #[arg(long, value_name = "UNIT=NUMBER")]
+    pub(crate) per_day: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -213,7 +239,7 @@ impl Command {
     }
 }
 
-impl Loading {
+impl Setup {
     pub(crate) fn plugin_type(&self) -> Result<Option<PluginType>, Failure> {
         let parsed = self.plugin_type.as_deref().map(str::parse).transpose();
         parsed.map_err(|error: stockade_policy::UnknownPluginType| {
@@ -307,9 +333,9 @@ mod tests {
         .expect("arguments");
         assert_eq!(arguments.command.format(), Format::Json);
         let Command::Run(run) = arguments.command else { panic!("another command") };
-        assert_eq!(run.loading.grants.len(), 2);
-        assert!(run.loading.scratch && run.loading.write_limit.is_some());
-        assert_eq!(run.loading.plugin_type().expect("a type"), Some(PluginType::Node));
+        assert_eq!(run.loading.setup.grants.len(), 2);
+        assert!(run.loading.setup.scratch && run.loading.setup.write_limit.is_some());
+        assert_eq!(run.loading.setup.plugin_type().expect("a type"), Some(PluginType::Node));
         assert_eq!((run.tool.as_str(), run.arguments.as_str()), ("scan", "-"));
         assert_eq!(run.loading.namespaces, Namespaces::Off);
     }
@@ -342,7 +368,7 @@ mod tests {
         let parsed =
             Arguments::try_parse_from(["stockade", "tools", "x", "--type", "nod"]).expect("arguments");
         let Command::Tools(tools) = parsed.command else { panic!("another command") };
-        assert_eq!(tools.loading.plugin_type().expect_err("none").problem.code, "unknown-type");
+        assert_eq!(tools.loading.setup.plugin_type().expect_err("none").problem.code, "unknown-type");
     }
 
     #[test]

@@ -7,12 +7,15 @@ mod audit;
 mod doctor;
 mod exit;
 mod failure;
+mod file;
 mod home;
 mod logging;
+mod models;
 mod output;
 mod programs;
 mod progress;
 mod run;
+mod setup;
 mod tools;
 mod value;
 

@@ -1,71 +1,45 @@
 //! `stockade run`, and everything of this program that drives a host.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use stockade_host::{CallOptions, Host, LoadRequest, Namespaces, Outcome, Plugin, Status};
-use stockade_package::{Package, Problem};
-use stockade_policy::Profile;
+use stockade_host::{CallOptions, Host, Namespaces, Outcome, Plugin, Status};
+use stockade_package::Problem;
 
-use crate::args::{self, Loading, Places, Run};
+use crate::args::{self, Loading, Places, Run, Setup};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::output::{self, Format, SCHEMA, safe};
 use crate::progress::Progress;
-use crate::value;
+use crate::{file, models, setup, value};
 
 pub(crate) fn run(arguments: Run) -> Result<Exit, Failure> {
     let deadline =
         arguments.deadline.as_deref().map(|text| value::duration("--deadline", text)).transpose()?;
     let json = value::arguments(&arguments.arguments)?;
-    let (host, plugin) = load(&arguments.loading, &arguments.places)?;
-    let outcome = plugin.call_blocking(&arguments.tool, &json, CallOptions { deadline });
+    let (host, plugins) = load(&arguments.loading, &arguments.places)?;
+    let outcome = plugins[0].call_blocking(&arguments.tool, &json, CallOptions { deadline });
     host.stop_blocking();
     finish(outcome, arguments.output.format, &arguments.places)
 }
 
-/// Builds a host and loads the plugin that the command line describes.
-pub(crate) fn load(loading: &Loading, places: &Places) -> Result<(Host, Plugin), Failure> {
-    let plugin_type = loading.plugin_type()?;
-    let grants = loading.grants.iter().map(|text| value::grant(text)).collect::<Result<Vec<_>, _>>()?;
-    let config = loading.config.iter().map(|text| value::config(text)).collect::<Result<Vec<_>, _>>()?;
-    let memory = loading.memory.as_deref().map(|text| value::size("--memory", text)).transpose()?;
-    let size = |text: &String| value::size("--write-limit", text);
-    let write_limit = loading.write_limit.as_ref().map(size).transpose()?;
-    let addresses =
-        loading.addresses.iter().map(|text| value::addresses(text)).collect::<Result<Vec<_>, _>>()?;
-    let secrets = loading.secrets.iter().map(|text| value::secret(text)).collect::<Result<Vec<_>, _>>()?;
+/// Builds a host and loads the plugin that the command line describes, and those that go with it, which stay as
+/// long as they are held.
+pub(crate) fn load(loading: &Loading, places: &Places) -> Result<(Host, Vec<Plugin>), Failure> {
+    let read = |file: &PathBuf| {
+        let setup: Setup = file::read(file, "--with")?;
+        if setup.plugin.as_os_str().is_empty() {
+            let message = format!("{}: it names no plugin", file.display());
+            return Err(Failure::usage("bad-file", "--with", message, "write plugin = \"FOLDER\""));
+        }
+        setup::request(&setup, file.parent().unwrap_or(Path::new("")))
+    };
+    let requests = [setup::request(&loading.setup, Path::new(""))].into_iter();
+    let requests = requests.chain(loading.with.iter().map(read)).collect::<Result<Vec<_>, _>>()?;
+    let models = loading.models.as_deref().map(models::read).transpose()?.unwrap_or_default();
     let home = Home::find(places)?;
-
-    let package = Package::open(&loading.plugin, plugin_type).map_err(|error| Failure::of(&error))?;
-    let profile = Profile::of(package.identity.plugin_type);
-    let mut request = LoadRequest::new(package);
-    for grant in grants {
-        request = request.grant(grant);
-    }
-    for (key, json) in config {
-        request = request.config(key, json);
-    }
-    if let Some(bytes) = memory {
-        request = request.memory_bytes(bytes);
-    }
-    if let Some(bytes) = write_limit {
-        request = request.write_quota(bytes, profile.limits.written_files);
-    }
-    if loading.scratch {
-        request = request.scratch();
-    }
-    if let Some(name) = &loading.store {
-        request = request.store(name);
-    }
-    for (name, source) in secrets {
-        request = request.secret(name, source);
-    }
-    for range in addresses {
-        request = request.allow_addresses(range);
-    }
     let mut builder =
         Host::builder().state_dir(home.state).audit_dir(home.audit).namespaces(match loading.namespaces {
             args::Namespaces::Auto => Namespaces::Cheap,
@@ -74,6 +48,9 @@ pub(crate) fn load(loading: &Loading, places: &Places) -> Result<(Host, Plugin),
         });
     if let Some(folder) = &loading.programs {
         builder = builder.programs_dir(folder);
+    }
+    for (name, model) in models {
+        builder = builder.model(name, model);
     }
     for path in &loading.trust {
         let pem = std::fs::read(path).map_err(|error| {
@@ -89,15 +66,19 @@ pub(crate) fn load(loading: &Loading, places: &Places) -> Result<(Host, Plugin),
     }
     let host = builder.build().map_err(|error| Failure::of(&error))?;
     let progress = Progress::start("compiling and confining");
-    let loaded = host.load_blocking(request);
+    let loaded =
+        requests.into_iter().map(|request| host.load_blocking(request)).collect::<Result<Vec<_>, _>>();
     drop(progress);
     match loaded {
-        Ok(plugin) => {
-            for scope in plugin.pending() {
-                let wish = format!("{}:{}", scope.capability(), scope.resource().unwrap_or_default());
-                output::note(&format!("note: the plugin asks for {} and was not granted it", safe(&wish)));
+        Ok(plugins) => {
+            for plugin in &plugins {
+                for scope in plugin.pending() {
+                    let wish = format!("{}:{}", scope.capability(), scope.resource().unwrap_or_default());
+                    let name = safe(plugin.name());
+                    output::note(&format!("note: {name} asks for {} and was not granted it", safe(&wish)));
+                }
             }
-            Ok((host, plugin))
+            Ok((host, plugins))
         }
         Err(error) => {
             host.stop_blocking();

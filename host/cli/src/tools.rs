@@ -8,7 +8,8 @@ use crate::run;
 
 /// `stockade tools`.
 pub(crate) fn run(arguments: Tools) -> Result<Exit, Failure> {
-    let (host, plugin) = run::load(&arguments.loading, &arguments.places)?;
+    let (host, plugins) = run::load(&arguments.loading, &arguments.places)?;
+    let plugin = &plugins[0];
     match arguments.output.format {
         Format::Json => {
             let tools: Vec<Value> = plugin

@@ -4,13 +4,13 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use stockade_host::{GrantRequest, SecretSource};
 use stockade_ipc::bounds::{CONFIG_VALUE, PAYLOAD};
-use stockade_policy::{Capability, GuestPath, Source};
+use stockade_policy::{Budget, Capability, GuestPath, Source, Unit, is_name};
 
 use crate::failure::Failure;
 use crate::output::is_json;
@@ -18,6 +18,9 @@ use crate::output::is_json;
 const GRANT: &str = "write --grant fs.RIGHT=HOST_DIR:GUEST_DIR, as --grant fs.read=./src:/src";
 const SECRET_GRANT: &str =
     "write --grant secret=NAME@HOST, as --grant secret=token@api.example.org, and --secret token=file:PATH";
+const TOOL_GRANT: &str =
+    "write --grant tool=PUBLISHER/PLUGIN#TOOL, as --grant tool=stockade/secret-scan#scan";
+const MODEL_GRANT: &str = "write --grant model=NAME, with a name from the file of --models";
 const HTTP_GRANT: &str = "write --grant 'http=[METHODS ][SCHEME://]HOST[:PORT][/PATH]', as --grant http=api.example.org or --grant 'http=GET,POST api.example.org/v1'";
 
 /// `5s`, `500ms`, `2m`.
@@ -62,7 +65,7 @@ pub(crate) fn size(option: &str, text: &str) -> Result<u64, Failure> {
 }
 
 /// `fs.read=HOST_DIR:GUEST_DIR` (or `fs.write`, `fs.create`, `fs.delete`), `http=[METHODS ]HOST[:PORT][/PATH]`.
-pub(crate) fn grant(text: &str) -> Result<GrantRequest, Failure> {
+pub(crate) fn grant(text: &str, base: &Path) -> Result<GrantRequest, Failure> {
     let bad = |message: String| Failure::usage("bad-grant", "--grant", message, GRANT);
     let (name, resource) =
         text.split_once('=').ok_or_else(|| bad(format!("{text:?} is not a capability and its resource")))?;
@@ -75,7 +78,18 @@ pub(crate) fn grant(text: &str) -> Result<GrantRequest, Failure> {
             &format!("the capabilities are {}", names.join(", ")),
         )
     })?;
+    let named = |grant: fn(String) -> GrantRequest, valid: bool, next: &str| {
+        let message = format!("{resource:?} names none");
+        if !valid {
+            return Err(Failure::usage("bad-grant", "--grant", message, next));
+        }
+        Ok(grant(resource.to_owned()).from_source(Source::CommandLine))
+    };
     let tree = match capability {
+        Capability::Tool => {
+            return named(GrantRequest::tool, resource.contains('/') && resource.contains('#'), TOOL_GRANT);
+        }
+        Capability::Model => return named(GrantRequest::model, is_name(resource), MODEL_GRANT),
         Capability::FsRead => GrantRequest::read_tree,
         Capability::FsWrite => GrantRequest::write_tree,
         Capability::FsCreate => GrantRequest::create_in_tree,
@@ -100,7 +114,7 @@ pub(crate) fn grant(text: &str) -> Result<GrantRequest, Failure> {
                 "grant-unavailable",
                 "--grant",
                 message,
-                "grant fs, http or secret, or do without",
+                "grant fs, http, secret, tool or model, or do without",
             ));
         }
     };
@@ -111,29 +125,53 @@ pub(crate) fn grant(text: &str) -> Result<GrantRequest, Failure> {
         return Err(bad(format!("{resource:?} has no HOST_DIR")));
     }
     let root = GuestPath::parse(guest).map_err(|error| bad(format!("{guest:?}: {error}")))?;
-    Ok(tree(PathBuf::from(directory), root).from_source(Source::CommandLine))
+    Ok(tree(base.join(directory), root).from_source(Source::CommandLine))
 }
 
 /// `NAME=file:PATH`, `NAME=env:VARIABLE`, `NAME=command:PROGRAM ARGUMENTS`.
-pub(crate) fn secret(text: &str) -> Result<(String, SecretSource), Failure> {
+pub(crate) fn secret(text: &str, base: &Path) -> Result<(String, SecretSource), Failure> {
     let (name, from) = text.split_once('=').unwrap_or((text, ""));
-    let source = match from.split_once(':') {
-        Some(("file", path)) if !path.is_empty() => SecretSource::File(path.into()),
-        Some(("env", variable)) if !variable.is_empty() => SecretSource::Environment(variable.into()),
-        Some(("command", words)) if !words.trim().is_empty() => {
+    let source = source(from, base).ok_or_else(|| {
+        Failure::usage(
+            "bad-secret",
+            "--secret",
+            // What follows may be the secret itself.
+            format!("{name:?} has no file:, env: or command: behind its ="),
+            "write --secret NAME=file:PATH, NAME=env:VARIABLE or NAME=command:PROGRAM",
+        )
+    })?;
+    Ok((name.to_owned(), source))
+}
+
+/// `file:PATH`, `env:VARIABLE`, `command:PROGRAM ARGUMENTS`.
+pub(crate) fn source(text: &str, base: &Path) -> Option<SecretSource> {
+    Some(match text.split_once(':')? {
+        ("file", path) if !path.is_empty() => SecretSource::File(base.join(path)),
+        ("env", variable) if !variable.is_empty() => SecretSource::Environment(variable.into()),
+        ("command", words) if !words.trim().is_empty() => {
             SecretSource::Command(words.split_whitespace().map(Into::into).collect())
         }
-        _ => {
+        _ => return None,
+    })
+}
+
+/// `UNIT=NUMBER`, each in the place of what `budget` has.
+pub(crate) fn budget(option: &str, texts: &[String], mut budget: Budget) -> Result<Budget, Failure> {
+    for text in texts {
+        let (unit, amount) = text.split_once('=').unwrap_or((text, ""));
+        let unit = Unit::ALL.into_iter().find(|known| known.as_str() == unit);
+        let (Some(unit), Ok(amount)) = (unit, amount.parse()) else {
+            let units = Unit::ALL.map(Unit::as_str).join(", ");
             return Err(Failure::usage(
-                "bad-secret",
-                "--secret",
-                // What follows may be the secret itself.
-                format!("{name:?} has no file:, env: or command: behind its ="),
-                "write --secret NAME=file:PATH, NAME=env:VARIABLE or NAME=command:PROGRAM",
+                "bad-budget",
+                option,
+                format!("{text:?} is not a unit and a whole number"),
+                &format!("write {option} UNIT=NUMBER; the units are {units}"),
             ));
-        }
-    };
-    Ok((name.to_owned(), source))
+        };
+        budget.set(unit, amount);
+    }
+    Ok(budget)
 }
 
 /// `127.0.0.0/8`, or one address.
@@ -193,6 +231,10 @@ pub(crate) fn arguments(text: &str) -> Result<String, Failure> {
 mod tests {
     use super::*;
 
+    fn grant(text: &str) -> Result<GrantRequest, Failure> {
+        super::grant(text, Path::new(""))
+    }
+
     fn code<T: std::fmt::Debug>(result: Result<T, Failure>) -> &'static str {
         result.expect_err("an error").problem.code
     }
@@ -236,7 +278,31 @@ mod tests {
         let granted = GrantRequest::http(to).from_source(Source::CommandLine);
         assert_eq!(grant("http=GET https://api.example.org:443/v1").expect("one"), granted);
         assert_eq!(code(grant("http=API.example.org")), "bad-grant");
-        assert_eq!(code(grant("tool=a/b#c")), "grant-unavailable");
+        assert_eq!(code(grant("log=x")), "grant-unavailable");
+    }
+
+    #[test]
+    fn grants_of_tools_and_models_name_them() {
+        let tool = GrantRequest::tool("a/b#c").from_source(Source::CommandLine);
+        assert_eq!(grant("tool=a/b#c").expect("one"), tool);
+        for bad in ["tool=", "tool=a", "tool=a#b", "model=", "model=a b"] {
+            assert_eq!(code(grant(bad)), "bad-grant", "{bad}");
+        }
+    }
+
+    #[test]
+    fn budgets_are_read_unit_by_unit() {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let profile = Budget { tool_calls: 1, model_calls: 2, tokens: 3, cost: 4 };
+        let read = |given: &[&str]| budget("--per-day", &texts(given), profile);
+        assert_eq!(read(&[]).expect("one"), profile);
+        let some = read(&["tokens=9", "cost=0", "tokens=10"]).expect("one");
+        assert_eq!(some, Budget { tokens: 10, cost: 0, ..profile });
+        for bad in
+            ["tokens", "tokens=", "tokens=-1", "tokens=1.5", "token=1", "=1", "cost=18446744073709551616"]
+        {
+            assert_eq!(code(read(&[bad])), "bad-budget", "{bad}");
+        }
     }
 
     #[test]

@@ -10,7 +10,9 @@ use stockade_policy::{GuestPath, Limits, Scope, stands};
 
 use crate::boot::BootError;
 use crate::compile;
+use crate::database::Unusable;
 use crate::launch::{LaunchError, shortage};
+use crate::model::ModelError;
 use crate::programs::ProgramError;
 use crate::reap::Exit;
 use crate::secret::SecretError;
@@ -132,6 +134,18 @@ pub enum HostError {
     /// The plugin's store is not to be had.
     #[error("the plugin's store")]
     Store(#[source] StoreError),
+    /// A granted model is not to be had.
+    #[error("the model {name:?}")]
+    Model {
+        /// The operator's name for it.
+        name: String,
+        /// Why.
+        #[source]
+        source: ModelError,
+    },
+    /// The books of what plugins use up are not to be had.
+    #[error("the ledger is not usable")]
+    Ledger(#[source] Unusable),
     /// What was given as a certificate authority is none.
     #[error("the certificate authorities are not PEM: {why}")]
     Authority {
@@ -253,6 +267,21 @@ impl Explain for HostError {
                 };
                 (code, "store".into(), next_step.into())
             }
+            Self::Model { name, source } => (
+                "model-unavailable",
+                format!("model {name}"),
+                match source {
+                    ModelError::Missing => "set the model up (--models), or do not grant it",
+                    _ => "put right what is said of the model (--models)",
+                }
+                .into(),
+            ),
+            Self::Ledger(_) => (
+                "ledger-broken",
+                "ledger.sqlite".into(),
+                "see that this user can write to the state folder; without its books a plugin with a budget does not run"
+                    .into(),
+            ),
             Self::Authority { .. } => (
                 "not-a-certificate",
                 "certificate authorities".into(),

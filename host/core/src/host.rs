@@ -1,28 +1,32 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use stockade_audit::{Log, Plugin as AuditPlugin};
 use stockade_ipc::Load;
 use stockade_ipc::bounds::{CONFIG_VALUE, NAME};
 use stockade_package::{InstanceMode, check_imports};
 use stockade_policy::{
-    Grants, GuestPath, PluginType, Profile, Request, Scope, Source, Unresolved, resolve, stands,
+    Budget, Capability, Grants, GuestPath, Limits, PluginType, Profile, Request, Scope, Source, Unresolved,
+    resolve, stands,
 };
 
-use crate::broker::{Broker, Growth, Http, Tree};
+use crate::broker::{Broker, Delegation, Growth, Http, Tree};
 use crate::cache::Cache;
 use crate::compile::compile;
 use crate::egress::{Egress, Reach};
 use crate::error::{HostError, memory_limit};
 use crate::flush::Flusher;
 use crate::launch::{Launcher, Namespaces};
+use crate::ledger::Ledger;
 use crate::load::{GrantRequest, LoadRequest, Means};
 use crate::memfd::{SealedFile, Use, hex};
+use crate::model::{Model, ModelError, Ready};
 use crate::plugin::{Made, Plugin};
 use crate::programs::Programs;
+use crate::registry::Registry;
 use crate::scratch::{self, Scratch};
 use crate::secret::{SecretError, SecretSource, Secrets};
 use crate::sentinel::Sentinel;
@@ -41,6 +45,11 @@ pub(crate) struct Inner {
     pub(crate) programs: Programs,
     pub(crate) log: Arc<Log>,
     egress: Arc<Egress>,
+    pub(crate) registry: Arc<Registry>,
+    /// By the operator's names.
+    models: BTreeMap<String, Model>,
+    /// There from the first plugin on that has a budget.
+    ledger: Mutex<Option<Arc<Ledger>>>,
     flusher: Flusher,
     cache: Cache,
     /// The state folder.
@@ -62,6 +71,7 @@ pub struct HostBuilder {
     namespaces: Namespaces,
     restarts_per_second: NonZeroU32,
     authorities: Vec<Vec<u8>>,
+    models: BTreeMap<String, Model>,
 }
 
 /// Workers of one plugin that may die a second before it has to wait. Starting one takes a processor 0.5 to
@@ -79,6 +89,7 @@ impl Host {
             namespaces: Namespaces::default(),
             restarts_per_second: RESTARTS_PER_SECOND,
             authorities: Vec::new(),
+            models: BTreeMap::new(),
         }
     }
 
@@ -214,8 +225,31 @@ impl Host {
             response_bytes: limits.http_response_bytes,
         };
         let http = Http::new(Arc::clone(&self.0.egress), reach, limits, secrets);
+        let delegation = self.delegation(plugin, grants, (means.per_call, means.per_day), &limits)?;
         let broker = Broker::new(grants.clone(), trees, config, Growth::up_to(bytes, files), http);
-        Ok(Arc::new(broker.with_store(store)))
+        Ok(Arc::new(broker.with_store(store).with_delegation(delegation)))
+    }
+
+    /// The plugin's ways to others.
+    fn delegation(
+        &self,
+        plugin: &str,
+        grants: &Grants,
+        (per_call, per_day): (Option<Budget>, Option<Budget>),
+        limits: &Limits,
+    ) -> Result<Delegation, HostError> {
+        let host = &self.0;
+        let counted = grants.has(Capability::Tool) || grants.has(Capability::Model);
+        Ok(Delegation {
+            registry: Arc::clone(&host.registry),
+            number: host.registry.number(),
+            egress: Arc::clone(&host.egress),
+            models: ready_models(grants, &host.models)?,
+            ledger: if counted { Some(host.ledger()?) } else { None },
+            plugin: plugin.to_owned(),
+            per_call: per_call.unwrap_or(limits.per_call),
+            per_day: per_day.unwrap_or(limits.per_day),
+        })
     }
 
     /// Ends every worker and closes the log. Plugins that are still held answer with failures.
@@ -235,6 +269,24 @@ impl Host {
             tracing::error!(target: "stockade::host", %error, "the audit log did not close");
         }
     }
+}
+
+/// Reads the keys of the models that are granted.
+fn ready_models(
+    grants: &Grants,
+    models: &BTreeMap<String, Model>,
+) -> Result<BTreeMap<String, Ready>, HostError> {
+    let granted = grants.iter().filter_map(|grant| match &grant.scope {
+        Scope::Model { name } => Some(name),
+        _ => None,
+    });
+    granted
+        .map(|name| {
+            let ready = models.get(name).ok_or(ModelError::Missing).and_then(Model::ready);
+            let ready = ready.map_err(|source| HostError::Model { name: name.clone(), source })?;
+            Ok((name.clone(), ready))
+        })
+        .collect()
 }
 
 /// What the operator gives a plugin to use its grants on.
@@ -318,6 +370,18 @@ fn refuse_above_ceiling(
 }
 
 impl Inner {
+    /// The books of the state folder.
+    fn ledger(&self) -> Result<Arc<Ledger>, HostError> {
+        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*ledger {
+            Some(open) => Ok(Arc::clone(open)),
+            None => {
+                let open = Arc::new(Ledger::open(&self.state).map_err(HostError::Ledger)?);
+                Ok(Arc::clone(ledger.insert(open)))
+            }
+        }
+    }
+
     /// The trail of a new launch.
     pub(crate) fn trail(&self, identity: &Arc<AuditPlugin>) -> Trail {
         let launch = self.launches.fetch_add(1, Ordering::Relaxed);
@@ -365,6 +429,12 @@ impl HostBuilder {
         self
     }
 
+    /// Sets up a language model, under a name that agents can be granted.
+    pub fn model(mut self, name: impl Into<String>, model: Model) -> Self {
+        self.models.insert(name.into(), model);
+        self
+    }
+
     /// Checks the machine, takes in the programs, opens the log. Fails where any layer is missing.
     pub fn build(self) -> Result<Host, HostError> {
         if stands("host.every-layer") {
@@ -389,6 +459,9 @@ impl HostBuilder {
             flusher: Flusher::start(Arc::clone(&log)).map_err(HostError::Sentinel)?,
             log,
             egress: Arc::new(Egress::new(&self.authorities)?),
+            registry: Arc::default(),
+            models: self.models,
+            ledger: Mutex::default(),
             cache,
             state: state.clone(),
             restarts_per_second: self.restarts_per_second,

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 use stockade_package::Package;
-use stockade_policy::{GuestPath, HttpScope, Scope, SecretScope, Source};
+use stockade_policy::{Budget, GuestPath, HttpScope, Scope, SecretScope, Source};
 
 use crate::host::Config;
 use crate::secret::SecretSource;
@@ -28,6 +28,8 @@ pub(crate) struct Means {
     pub(crate) secrets: BTreeMap<String, SecretSource>,
     pub(crate) store: Option<String>,
     pub(crate) requests_per_second: Option<u32>,
+    pub(crate) per_call: Option<Budget>,
+    pub(crate) per_day: Option<Budget>,
 }
 
 /// An operator's yes to one resource of the host.
@@ -67,6 +69,16 @@ impl GrantRequest {
     /// Filling a secret into requests.
     pub fn secret(secret: SecretScope) -> GrantRequest {
         GrantRequest::of(Scope::Secret { secret }, PathBuf::new())
+    }
+
+    /// Calling a tool of another plugin: `publisher/plugin#tool`.
+    pub fn tool(name: impl Into<String>) -> GrantRequest {
+        GrantRequest::of(Scope::Tool { name: name.into() }, PathBuf::new())
+    }
+
+    /// Asking a model that the host was built with.
+    pub fn model(name: impl Into<String>) -> GrantRequest {
+        GrantRequest::of(Scope::Model { name: name.into() }, PathBuf::new())
     }
 
     fn of(scope: Scope, directory: impl Into<PathBuf>) -> GrantRequest {
@@ -143,6 +155,19 @@ impl LoadRequest {
     /// How many requests the plugin may send in a second, instead of the profile's number.
     pub fn requests_per_second(mut self, most: u32) -> Self {
         self.means.requests_per_second = Some(most);
+        self
+    }
+
+    /// What the plugin may have others do in one call, instead of the profile's numbers.
+    pub fn budget_per_call(mut self, most: Budget) -> Self {
+        self.means.per_call = Some(most);
+        self
+    }
+
+    /// Likewise in a day, which begins with what it does first and outlives this host. All loads of one plugin
+    /// in one state folder, whatever their version, draw on the same day.
+    pub fn budget_per_day(mut self, most: Budget) -> Self {
+        self.means.per_day = Some(most);
         self
     }
 

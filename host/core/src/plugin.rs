@@ -1,5 +1,6 @@
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use stockade_audit::Plugin as AuditPlugin;
@@ -17,6 +18,7 @@ use crate::log::LogGate;
 use crate::memfd::{SealedFile, hex};
 use crate::outcome::{Outcome, Status};
 use crate::reap::{Ended, Exit, OUT_OF_MEMORY};
+use crate::registry::{Caller, Number};
 use crate::restarts::Restarts;
 use crate::scratch::Scratch;
 use crate::sentinel::Watch;
@@ -39,6 +41,16 @@ pub(crate) struct Made {
 /// A loaded plugin. Cheap to clone; calls of one plugin run one after the other.
 #[derive(Clone, Debug)]
 pub struct Plugin(Arc<Inner>);
+
+/// A plugin that others may have let go of.
+#[derive(Clone, Debug)]
+pub(crate) struct WeakPlugin(Weak<Inner>);
+
+impl WeakPlugin {
+    pub(crate) fn upgrade(&self) -> Option<Plugin> {
+        self.0.upgrade().map(Plugin)
+    }
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -86,6 +98,7 @@ impl Plugin {
         }));
         let session = plugin.0.launch()?;
         plugin.0.session.try_lock().expect("nobody else has the plugin yet").replace(session);
+        host.0.registry.enter(&plugin);
         Ok(plugin)
     }
 
@@ -104,6 +117,15 @@ impl Plugin {
         &self.0.pending
     }
 
+    pub(crate) fn downgrade(&self) -> WeakPlugin {
+        WeakPlugin(Arc::downgrade(&self.0))
+    }
+
+    /// Which of the host's plugins it is.
+    pub(crate) fn number(&self) -> Number {
+        self.0.broker.number()
+    }
+
     /// The process that runs it now, if there is one.
     pub fn worker_pid(&self) -> Option<u32> {
         let session = self.0.session.try_lock().ok()?;
@@ -113,6 +135,28 @@ impl Plugin {
     /// Runs a tool. `arguments` is one JSON text. The deadline counts from the moment that the worker gets
     /// the call: earlier calls, a pause after a death, and the start of a new worker come before it.
     pub async fn call(&self, tool: &str, arguments: &str, options: CallOptions) -> Outcome {
+        self.run(tool, arguments, options, None).await
+    }
+
+    /// Runs a tool for another plugin, and no longer than that one's own call.
+    ///
+    /// A boxed future: a plugin that is called may call others.
+    pub(crate) fn call_from<'a>(
+        &'a self,
+        tool: &'a str,
+        arguments: &'a str,
+        caller: Caller,
+    ) -> Pin<Box<dyn Future<Output = Outcome> + Send + 'a>> {
+        Box::pin(self.run(tool, arguments, CallOptions::default(), Some(caller)))
+    }
+
+    async fn run(
+        &self,
+        tool: &str,
+        arguments: &str,
+        options: CallOptions,
+        caller: Option<Caller>,
+    ) -> Outcome {
         let began = Instant::now();
         let (call, allowance) = match self.prepare(tool, arguments, options) {
             Ok(prepared) => prepared,
@@ -135,7 +179,9 @@ impl Plugin {
         };
         match session {
             Ok(mut session) => {
-                let called = session.call_async(call, allowance).await;
+                let left = |caller: &Caller| caller.until.saturating_duration_since(Instant::now());
+                let allowance = caller.as_ref().map_or(allowance, |caller| left(caller).min(allowance));
+                let called = session.call_async(call, allowance, caller).await;
                 self.0.settle(&mut slot, session, called, began)
             }
             Err(error) => self.0.not_launched(&error, began),

@@ -56,6 +56,12 @@ pub enum SecretError {
 /// A secret. It is shown nowhere, and its memory is wiped.
 pub(crate) struct Secret(Zeroizing<Vec<u8>>);
 
+impl Secret {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a secret")
@@ -127,6 +133,12 @@ pub(crate) struct Secrets {
 impl Secrets {
     pub(crate) fn new(grants: Grants, values: BTreeMap<String, Secret>) -> Secrets {
         Secrets { grants, values }
+    }
+
+    /// A secret that nothing may be filled with, and that is masked all the same.
+    pub(crate) fn to_mask(secret: Option<Secret>) -> Secrets {
+        let values = secret.into_iter().map(|secret| (String::new(), secret)).collect();
+        Secrets { grants: Grants::none(), values }
     }
 
     /// Whether any of them may be filled into a request there.

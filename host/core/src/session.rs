@@ -3,10 +3,10 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use stockade_ipc::{Answer, Ask, Call, Fault, Outcome, ToHost};
-use stockade_policy::stands;
+use stockade_ipc::{Answer, Ask, Call, Delegate, Fault, Outcome, ToHost};
+use stockade_policy::{Budget, stands};
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::{self, Handle, RuntimeFlavor};
 
@@ -15,6 +15,7 @@ use crate::connection::{Connection, Progress};
 use crate::fate::Cause;
 use crate::log::LogGate;
 use crate::reap::Ended;
+use crate::registry::Caller;
 use crate::sentinel::{Sentinel, Watch};
 use crate::trail::Unrecorded;
 
@@ -32,6 +33,18 @@ pub(crate) struct Session {
     /// In the reactor of the runtime that the last call came from.
     readiness: Option<(runtime::Id, AsyncFd<OwnedFd>)>,
     calls: u64,
+    running: Running,
+}
+
+/// What is to know of the call that runs.
+#[derive(Debug)]
+struct Running {
+    /// What others have done for it.
+    spent: Budget,
+    /// How many calls stand above it.
+    depth: u32,
+    /// When it has to be over.
+    until: Instant,
 }
 
 /// Why a session ended under a call.
@@ -70,6 +83,8 @@ enum Step {
     Returned(Outcome),
     /// Something has to come before this can be answered.
     Wait(Ask, Awaited),
+    /// Others have to do this.
+    Delegate(Delegate),
     /// The worker has not said everything.
     Read,
 }
@@ -87,7 +102,9 @@ impl Session {
         sentinel: Arc<Sentinel>,
     ) -> Session {
         let open = Open::default();
-        Session { connection, watch, broker, open, keeps_open, log, sentinel, readiness: None, calls: 0 }
+        let running = Running { spent: Budget::default(), depth: 0, until: Instant::now() };
+        let (readiness, calls) = (None, 0);
+        Session { connection, watch, broker, open, keeps_open, log, sentinel, readiness, calls, running }
     }
 
     pub(crate) fn watch(&self) -> &Arc<Watch> {
@@ -96,7 +113,7 @@ impl Session {
 
     /// Runs a call on this thread.
     pub(crate) fn call(&mut self, call: Call, allowance: Duration) -> Called {
-        let result = self.begin(call, allowance).and_then(|number| {
+        let result = self.begin(call, allowance, None).and_then(|number| {
             self.connection.flush(true)?;
             loop {
                 match self.advance(number, false)? {
@@ -105,6 +122,12 @@ impl Session {
                         let broker = Arc::clone(&self.broker);
                         broker.egress().runtime()?.block_on(self.await_requests(&awaited))?;
                         self.answer(&ask, false)?;
+                        continue;
+                    }
+                    Step::Delegate(what) => {
+                        let broker = Arc::clone(&self.broker);
+                        broker.egress().runtime()?.block_on(self.delegate(&what))?;
+                        self.connection.flush(true)?;
                         continue;
                     }
                     Step::Read => {}
@@ -123,8 +146,13 @@ impl Session {
 
     /// Runs a call in a task. Cancelled in the middle, the session is of no more use: whoever holds it
     /// lets go of it.
-    pub(crate) async fn call_async(&mut self, call: Call, allowance: Duration) -> Called {
-        let result = self.run_async(call, allowance).await;
+    pub(crate) async fn call_async(
+        &mut self,
+        call: Call,
+        allowance: Duration,
+        caller: Option<Caller>,
+    ) -> Called {
+        let result = self.run_async(call, allowance, caller).await;
         self.watch.disarm();
         match result {
             Ok(outcome) => Ok(outcome),
@@ -135,17 +163,20 @@ impl Session {
         }
     }
 
-    async fn run_async(&mut self, call: Call, allowance: Duration) -> Result<Outcome, Break> {
-        let number = self.begin(call, allowance)?;
+    async fn run_async(
+        &mut self,
+        call: Call,
+        allowance: Duration,
+        caller: Option<Caller>,
+    ) -> Result<Outcome, Break> {
+        let number = self.begin(call, allowance, caller)?;
         let runtime = Handle::current();
         let readiness = match self.readiness.take() {
             // Another runtime may be gone before this call is over.
             Some((id, readiness)) if id == runtime.id() => readiness,
             _ => reactor(self.connection.as_fd().try_clone_to_owned()?)?,
         };
-        while !self.connection.flush(false)? {
-            readiness.writable().await?.clear_ready();
-        }
+        self.flushed(&readiness).await?;
         // Where the runtime has other threads, a slow disk keeps this one alone.
         let apart = runtime.runtime_flavor() == RuntimeFlavor::MultiThread;
         loop {
@@ -159,6 +190,11 @@ impl Session {
                     self.answer(&ask, apart)?;
                     continue;
                 }
+                Step::Delegate(what) => {
+                    self.delegate(&what).await?;
+                    self.flushed(&readiness).await?;
+                    continue;
+                }
                 Step::Read => {}
             }
             let mut ready = readiness.readable().await?;
@@ -170,10 +206,22 @@ impl Session {
         }
     }
 
-    fn begin(&mut self, mut call: Call, allowance: Duration) -> Result<u64, Break> {
+    async fn flushed(&mut self, readiness: &AsyncFd<OwnedFd>) -> io::Result<()> {
+        while !self.connection.flush(false)? {
+            readiness.writable().await?.clear_ready();
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, mut call: Call, allowance: Duration, caller: Option<Caller>) -> Result<u64, Break> {
         self.calls += 1;
         call.call = self.calls;
         self.watch.trail.begin_call(self.calls);
+        let depth = caller.as_ref().map_or(0, |caller| caller.depth);
+        self.running = Running { spent: Budget::default(), depth, until: Instant::now() + allowance };
+        if let Some(caller) = &caller {
+            self.watch.trail.called_by(caller, &call.tool)?;
+        }
         self.connection.quiet()?;
         self.sentinel.arm(&self.watch, allowance);
         self.connection.queue(&call.into())?;
@@ -192,6 +240,18 @@ impl Session {
             () = self.open.requests.come(awaited, self.broker.egress()) => Ok(()),
             _ = watch.fate.wait_async() => Err(Break::End),
         }
+    }
+
+    /// Has others do something, until the worker is gone, and queues what came of it.
+    async fn delegate(&mut self, what: &Delegate) -> Result<(), Break> {
+        let (broker, watch) = (Arc::clone(&self.broker), Arc::clone(&self.watch));
+        let caller = watch.trail.caller(self.running.depth + 1, self.running.until);
+        let answer = tokio::select! {
+            biased;
+            answer = broker.delegate(what, &mut self.running.spent, caller, &watch.trail) => answer?,
+            _ = watch.fate.wait_async() => return Err(Break::End),
+        };
+        Ok(self.connection.queue(&answer.into())?)
     }
 
     /// A request whose response is waited for at once is sent here, and its head is what is asked then.
@@ -243,6 +303,7 @@ impl Session {
                         None => self.answer(&ask, apart)?,
                     }
                 }
+                ToHost::Delegate(what) => return Ok(Step::Delegate(what)),
                 ToHost::Log(line) => self.log.pass(&line, &self.watch.trail)?,
                 ToHost::Refused(claim) => self.watch.trail.claimed(&claim)?,
                 // The phase table lets nothing else through in phase Calling.

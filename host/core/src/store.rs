@@ -1,20 +1,16 @@
 //! A store of keys and values: one SQLite file, which an auditor can look into. What it holds is counted in the
 //! same transaction that changes it, so the count is right after any crash.
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use stockade_policy::stands;
 
+use crate::database::{self, Keeps, Unusable};
+
 /// What an entry costs besides its key and its value.
 const ENTRY: u64 = 64;
-/// How long a second host on the same store is waited for.
-const PATIENCE: Duration = Duration::from_secs(2);
 /// Longest name of a store.
 const NAME: usize = 64;
 
@@ -70,9 +66,8 @@ impl Store {
         if !(1..=NAME).contains(&name.len()) || name.starts_with('.') || !name.bytes().all(plain) {
             return Err(StoreError::Name(name.to_owned()));
         }
-        let folder = state.join("kv");
-        let path = folder.join(format!("{name}.sqlite"));
-        let opened = open(&folder, &path).and_then(|mut connection| {
+        let path = state.join("kv").join(format!("{name}.sqlite"));
+        let opened = database::open(&path, Keeps::Killed, TABLES).and_then(|mut connection| {
             let owner = claim(&mut connection, owner)?;
             Ok((connection, owner))
         });
@@ -166,31 +161,14 @@ impl Store {
     }
 }
 
-type Failed = Box<dyn std::error::Error + Send + Sync>;
-
-fn open(folder: &Path, path: &Path) -> Result<Connection, Failed> {
-    match fs::DirBuilder::new().mode(0o700).create(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
-        _ => {}
-    }
-    // Made here, so that it is this user's alone from its first moment.
-    drop(fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)?);
-    let connection = Connection::open(path)?;
-    connection.busy_timeout(PATIENCE)?;
-    // A change is in the log before it is answered: it survives the end of this process at any moment.
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "NORMAL")?;
-    connection.execute_batch(
-        "CREATE TABLE IF NOT EXISTS store (one INTEGER PRIMARY KEY CHECK (one = 1), format INTEGER NOT NULL, \
-             owner TEXT NOT NULL, held INTEGER NOT NULL, version INTEGER NOT NULL) STRICT; \
-         CREATE TABLE IF NOT EXISTS entry (id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, \
-             value BLOB NOT NULL, version INTEGER NOT NULL) STRICT;",
-    )?;
-    Ok(connection)
-}
+const TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS store (one INTEGER PRIMARY KEY CHECK (one = 1), format INTEGER NOT NULL,
+        owner TEXT NOT NULL, held INTEGER NOT NULL, version INTEGER NOT NULL) STRICT;
+    CREATE TABLE IF NOT EXISTS entry (id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE,
+        value BLOB NOT NULL, version INTEGER NOT NULL) STRICT;";
 
 /// Whose store it is; this plugin's, if it was nobody's.
-fn claim(connection: &mut Connection, owner: &str) -> Result<String, Failed> {
+fn claim(connection: &mut Connection, owner: &str) -> Result<String, Unusable> {
     let claim = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     claim.execute("INSERT OR IGNORE INTO store VALUES (1, 1, ?1, 0, 0)", [owner])?;
     let (format, owner): (u32, String) =

@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stockade_audit::{AuditError, Decision, Layer, Log, Plugin, Record};
 use stockade_ipc::{Fault, Refused};
-use stockade_policy::{Ask, Denial, Grants, GuestPath, HttpTarget, PathError, Rule, stands};
+use stockade_policy::{Ask, Budget, Denial, Grants, GuestPath, HttpTarget, PathError, Rule, Unit, stands};
 
 use crate::boot::BootError;
 use crate::fate::Cause;
 use crate::reap::{Ended, Exit, OUT_OF_MEMORY};
+use crate::registry::Caller;
 
 /// The log did not take a record: what it was about must not happen.
 #[derive(Debug, thiserror::Error)]
@@ -239,6 +240,60 @@ impl Trail {
             "the store would hold more than it may",
             "the plugin can remove what it does not need",
         )
+    }
+
+    /// A budget has too little left.
+    pub(crate) fn exhausted(&self, ask: &Ask<'_>, unit: Unit, of: &str) -> Result<(), Unrecorded> {
+        let record = self
+            .record(Layer::Limits, "budget", Decision::Denied)
+            .operation(ask.operation())
+            .resource(ask.resource().to_owned())
+            .rule(format!("per_{of}.{}", unit.as_str()), "profile or operator")
+            .reason(format!("the {of} has too little left of {}", unit.as_str()))
+            .next_step("wait for the next day, or give the plugin a larger budget (--per-call, --per-day)");
+        self.write(&record).map(drop)
+    }
+
+    /// A granted tool that is not called all the same.
+    pub(crate) fn not_called(
+        &self,
+        name: &str,
+        rule: &'static str,
+        why: &'static str,
+    ) -> Result<(), Unrecorded> {
+        self.refused("tool", name.to_owned(), rule, why, "have one of the plugins do without the other")
+    }
+
+    /// What a question to a model came to.
+    pub(crate) fn reckoned(&self, ask: &Ask<'_>, came_to: Budget) -> Result<(), Unrecorded> {
+        let record = self
+            .record(Layer::Host, "reckoned", Decision::Noted)
+            .operation(ask.operation())
+            .resource(ask.resource().to_owned())
+            .reason("what the question came to")
+            .detail("tokens", came_to.tokens)
+            .detail("cost", came_to.cost);
+        self.write(&record).map(drop)
+    }
+
+    /// Another plugin calls a tool of this one.
+    pub(crate) fn called_by(&self, caller: &Caller, tool: &str) -> Result<(), Unrecorded> {
+        let record = self
+            .record(Layer::Host, "called", Decision::Allowed)
+            .operation("tool")
+            .resource(format!("{}#{tool}", self.plugin.name))
+            .reason("another plugin calls it; this one's own grants apply")
+            .detail("caller", caller.plugin.name.clone())
+            .detail("caller_launch", caller.launch.to_string())
+            .detail("caller_call", caller.call)
+            .detail("depth", caller.depth);
+        self.write(&record).map(drop)
+    }
+
+    /// Who calls, when the running call calls another plugin.
+    pub(crate) fn caller(&self, depth: u32, until: Instant) -> Caller {
+        let call = self.call.load(Ordering::Relaxed);
+        Caller { plugin: Arc::clone(&self.plugin), launch: Arc::clone(&self.launch), call, depth, until }
     }
 
     fn over_limit(

@@ -10,8 +10,8 @@ use std::thread;
 use stockade_ipc::bounds::CONTROL;
 use stockade_ipc::phase::Sender;
 use stockade_ipc::{
-    Answer, Ask, Call, Compile, Compiled, Confined, FrameBuffer, Hello, Kind, Load, Loaded, Log, PROTOCOL,
-    Phases, Refused, Rejected, Return, ToHost, ToWorker,
+    Answer, Ask, Call, Compile, Compiled, Confined, Delegate, Delegated, FrameBuffer, Hello, Kind, Load,
+    Loaded, Log, PROTOCOL, Phases, Refused, Rejected, Return, ToHost, ToWorker,
 };
 
 use crate::shapes::Shapes;
@@ -121,7 +121,7 @@ fn b6_claimed_lengths_make_no_room() {
 const AHEAD: usize = 1 << 20;
 
 /// The shapes of every message, by kind.
-fn messages() -> [(Kind, Shapes); 13] {
+fn messages() -> [(Kind, Shapes); 15] {
     [
         (Kind::Hello, shapes::of::<Hello>()),
         (Kind::Confined, shapes::of::<Confined>()),
@@ -136,6 +136,8 @@ fn messages() -> [(Kind, Shapes); 13] {
         (Kind::Answer, shapes::of::<Answer>()),
         (Kind::Log, shapes::of::<Log>()),
         (Kind::Refused, shapes::of::<Refused>()),
+        (Kind::Delegate, shapes::of::<Delegate>()),
+        (Kind::Delegated, shapes::of::<Delegated>()),
     ]
 }
 

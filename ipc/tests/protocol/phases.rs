@@ -28,6 +28,8 @@ const LEGAL: [(Phase, &[(Kind, Phase)]); 6] = [
             (Kind::Answer, Phase::Calling),
             (Kind::Log, Phase::Calling),
             (Kind::Refused, Phase::Calling),
+            (Kind::Delegate, Phase::Calling),
+            (Kind::Delegated, Phase::Calling),
         ],
     ),
     (Phase::Closed, &[]),

@@ -2,12 +2,13 @@
 
 use stockade_audit::{Decision, Layer, Log as AuditLog, Plugin, Record};
 use stockade_ipc::{
-    Answer, Ask, Bytes, Call, Compile, CompileFault, Compiled, Confined, Entry, Export, FileKind, FsError,
-    Hello, HttpBody, HttpInterest, HttpRequest, Import, Kind, Load, Loaded, Log, LogLevel, Make, NewTime,
-    Outcome, PROTOCOL, Param, Refused, Rejected, Return, Stat, ToHost, ToWorker, ToolError, Trap, WitType,
-    World,
+    Answer, Ask, Bytes, Call, Compile, CompileFault, Compiled, Confined, Delegate, Delegated, Entry, Export,
+    FileKind, FsError, FunctionCall, Hello, HttpBody, HttpInterest, HttpRequest, Import, Kind, Load, Loaded,
+    Log, LogLevel, Make, ModelFunction, ModelMessage, ModelReply, ModelRequest, ModelResponse, NewTime,
+    Outcome, PROTOCOL, Param, Refused, Rejected, Return, Stat, ToHost, ToWorker, ToolError, ToolInfo, Trap,
+    WitType, World,
 };
-use stockade_policy::{Grant, Grants, GuestPath, HttpScheme, Rule, Scope, Source};
+use stockade_policy::{Budget, Grant, Grants, GuestPath, HttpScheme, Rule, Scope, Source};
 
 use crate::session::CALL;
 
@@ -138,7 +139,29 @@ pub fn to_host() -> Vec<ToHost> {
             reason: String::new(),
         }
         .into(),
+        ToHost::Delegate(Delegate::Tools),
+        ToHost::Delegate(Delegate::Left),
+        ToHost::Delegate(Delegate::ToolCall { name: text("a/b#c"), arguments: text("{}") }),
+        ToHost::Delegate(Delegate::ModelAsk(question())),
     ]
+}
+
+/// Every kind of message that a conversation with a model has.
+fn question() -> ModelRequest {
+    let text = |text: &str| text.to_owned();
+    let call = FunctionCall { id: text("1"), name: text("f"), arguments: text("{}") };
+    ModelRequest {
+        model: text("small"),
+        messages: vec![
+            ModelMessage::System(text("be brief")),
+            ModelMessage::User(text("what?")),
+            ModelMessage::Assistant(ModelReply { text: String::new(), calls: vec![call] }),
+            ModelMessage::Function { id: text("1"), text: text("{}") },
+        ],
+        functions: vec![ModelFunction { name: text("f"), description: text("does"), arguments: text("{}") }],
+        max_tokens: Some(16),
+        temperature: None,
+    }
 }
 
 /// What a host says, by kind.
@@ -182,6 +205,20 @@ pub fn to_worker() -> Vec<ToWorker> {
         }),
         ToWorker::Answer(Answer::Config(Some("true".into()))),
         ToWorker::Answer(Answer::Config(None)),
+        ToWorker::Delegated(Delegated::Denied),
+        ToWorker::Delegated(Delegated::Tools(vec![ToolInfo {
+            name: "a/b#c".into(),
+            description: String::new(),
+            arguments: "{}".into(),
+        }])),
+        ToWorker::Delegated(Delegated::Left(Budget { tool_calls: 1, model_calls: 2, tokens: 3, cost: 4 })),
+        ToWorker::Delegated(Delegated::Answered(ModelResponse {
+            reply: ModelReply { text: "so".into(), calls: Vec::new() },
+            cut: false,
+            input_tokens: 1,
+            output_tokens: 2,
+            cost: 3,
+        })),
     ]
 }
 
@@ -223,7 +260,7 @@ pub fn decode() -> Vec<Vec<u8>> {
         let steps = match message {
             ToWorker::Load(_) | ToWorker::Compile(_) => 2,
             ToWorker::Call(_) => 4,
-            ToWorker::Answer(_) => 5,
+            ToWorker::Answer(_) | ToWorker::Delegated(_) => 5,
         };
         let mut stream = vec![setting(false, false, false, steps), 0];
         message.frame(&mut stream).expect("a seed fits its frame");

@@ -5,8 +5,8 @@ use std::os::fd::RawFd;
 
 use serde_json::{Value, json};
 use stockade_ipc::{
-    Answer, Ask, Bytes, Call, HttpBody, HttpRequest, Loaded, Log, LogLevel, Make, NewTime, Outcome, Refused,
-    Return, ToHost, ToWorker,
+    Answer, Ask, Bytes, Call, Delegate, Delegated, HttpBody, HttpRequest, Loaded, Log, LogLevel, Make,
+    ModelMessage, ModelRequest, NewTime, Outcome, Refused, Return, ToHost, ToWorker,
 };
 use stockade_policy::{HttpScheme, Rule};
 use stockade_seal::{Bare, Channel, SealError};
@@ -184,6 +184,25 @@ fn attempt(
             match answer {
                 ToWorker::Answer(Answer::Denied) => json!("denied"),
                 ToWorker::Answer(answer) => json!(format!("{answer:?}")),
+                other => json!(format!("{other:?}")),
+            }
+        }
+        "delegate" => {
+            let what = match text("kind").as_str() {
+                "tools" => Delegate::Tools,
+                "left" => Delegate::Left,
+                "tool" => Delegate::ToolCall { name: text("name"), arguments: "{}".to_owned() },
+                _ => Delegate::ModelAsk(ModelRequest {
+                    model: text("name"),
+                    messages: vec![ModelMessage::User("say hello".to_owned())],
+                    functions: Vec::new(),
+                    max_tokens: None,
+                    temperature: None,
+                }),
+            };
+            channel.send(&what.into())?;
+            match channel.receive()? {
+                ToWorker::Delegated(Delegated::Denied) => json!("denied"),
                 other => json!(format!("{other:?}")),
             }
         }

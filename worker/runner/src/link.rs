@@ -9,7 +9,7 @@ use wasmtime::component::{Component, InstancePre, Linker, LinkerInstance, Resour
 
 use crate::error::WorkerError;
 use crate::state::{Cx, State};
-use crate::{cli, clock, config, fs, http, io, kv, log, random, refused};
+use crate::{cli, clock, config, fs, http, io, kv, log, model, random, refused, tools};
 
 /// Stands behind every import of a component, or says which one nobody knows.
 pub(crate) fn link(component: &Component) -> Result<InstancePre<State>, WorkerError> {
@@ -67,6 +67,8 @@ fn function(at: &mut LinkerInstance<'_, State>, known: Interface, name: &str) ->
     match known.name {
         "stockade:plugin/log" => log::link(name, at),
         "stockade:plugin/config" => config::link(name, at),
+        "stockade:plugin/tools" => tools::link(name, at),
+        "stockade:plugin/model" => model::link(name, at),
         "wasi:io/error" => io::error(name, at),
         "wasi:io/poll" => io::poll(name, at),
         "wasi:io/streams" => io::streams(name, at),

@@ -19,12 +19,14 @@ mod limits;
 mod link;
 mod log;
 mod memory;
+mod model;
 mod random;
 mod refused;
 mod state;
 #[cfg(test)]
 mod tests;
 mod tool;
+mod tools;
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::exit;

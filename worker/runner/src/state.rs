@@ -2,8 +2,8 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use stockade_ipc::bounds::{LOG_FIELDS, LOG_LINE, NAME, TEXT};
-use stockade_ipc::{Answer, Log, LogLevel, Refused, ToHost, ToWorker};
-use stockade_policy::{Ask, Decision, Grants, Rule, decide, stands};
+use stockade_ipc::{Answer, Delegate, Delegated, Log, LogLevel, Refused, ToHost, ToWorker};
+use stockade_policy::{Ask, Budget, Decision, Grants, Rule, decide, stands};
 use stockade_seal::{Channel, SealError};
 use wasmtime::StoreContextMut;
 use wasmtime::component::ResourceTable;
@@ -106,6 +106,24 @@ impl State {
             Ok((ToWorker::Answer(answer), mut files)) => (answer, files.pop()),
             Ok(_) => crate::end(&SealError::Closed),
             Err(error) => crate::end(&error),
+        }
+    }
+
+    /// Has another plugin or a model do something.
+    pub(crate) fn delegate(&mut self, what: Delegate) -> Delegated {
+        self.tell(what);
+        match self.host.hear(false) {
+            Ok((ToWorker::Delegated(answer), _)) => answer,
+            Ok(_) => crate::end(&SealError::Closed),
+            Err(error) => crate::end(&error),
+        }
+    }
+
+    /// What is left of the budgets.
+    pub(crate) fn left(&mut self) -> Budget {
+        match self.delegate(Delegate::Left) {
+            Delegated::Left(left) => left,
+            _ => Budget::default(),
         }
     }
 

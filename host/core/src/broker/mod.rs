@@ -4,9 +4,12 @@
 
 mod change;
 mod config;
+mod delegate;
 mod fs;
 mod http;
 mod kv;
+mod model;
+mod tool;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,10 +19,12 @@ use std::sync::Arc;
 use stockade_ipc::{Answer, Ask};
 use stockade_policy::{Decision, Grants, GuestPath, Rule, decide, stands};
 
+use crate::registry::Number;
 use crate::store::Store;
 use crate::trail::{Trail, Unrecorded};
 use change::Change;
 pub(crate) use change::{Growth, OpenFiles};
+pub(crate) use delegate::Delegation;
 pub(crate) use fs::Tree;
 pub(crate) use http::{Awaited, Http, Requests};
 
@@ -32,6 +37,7 @@ pub(crate) struct Broker {
     growth: Growth,
     http: Http,
     store: Option<Store>,
+    delegation: Delegation,
     identity: std::hash::RandomState,
 }
 
@@ -61,7 +67,19 @@ impl Broker {
         growth: Growth,
         http: Http,
     ) -> Broker {
-        Broker { grants, trees, config, growth, http, store: None, identity: std::hash::RandomState::new() }
+        let (identity, delegation) = (std::hash::RandomState::new(), Delegation::default());
+        Broker { grants, trees, config, growth, http, store: None, delegation, identity }
+    }
+
+    /// Gives the plugin its ways to others.
+    pub(crate) fn with_delegation(mut self, delegation: Delegation) -> Broker {
+        self.delegation = delegation;
+        self
+    }
+
+    /// Which plugin it is that this does for.
+    pub(crate) fn number(&self) -> Number {
+        self.delegation.number
     }
 
     /// Gives the plugin a store.

@@ -1,0 +1,71 @@
+//! What agents have others do: `tool` and `model`. Counted before it is done, in books that outlive the host.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use stockade_ipc::{Delegate, Delegated};
+use stockade_policy::Budget;
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+use super::Broker;
+use crate::egress::Egress;
+use crate::ledger::Ledger;
+use crate::model::Ready;
+use crate::registry::{Caller, Number, Registry};
+use crate::trail::{Trail, Unrecorded};
+
+/// The ways of one plugin to others.
+#[derive(Debug, Default)]
+pub(crate) struct Delegation {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) number: Number,
+    pub(crate) egress: Arc<Egress>,
+    /// By the operator's names: those that are granted.
+    pub(crate) models: BTreeMap<String, Ready>,
+    /// The books, where anything is granted that is counted.
+    pub(crate) ledger: Option<Arc<Ledger>>,
+    /// Whose page of them.
+    pub(crate) plugin: String,
+    pub(crate) per_call: Budget,
+    pub(crate) per_day: Budget,
+}
+
+impl Broker {
+    /// Has others do something. `spent` is what the running call has used so far. Dropped, it is over: what was
+    /// going on is ended, and what was taken for it stays taken.
+    pub(crate) async fn delegate(
+        &self,
+        what: &Delegate,
+        spent: &mut Budget,
+        caller: Caller,
+        trail: &Arc<Trail>,
+    ) -> Result<Delegated, Unrecorded> {
+        match what {
+            Delegate::Tools => Ok(self.tools()),
+            Delegate::ToolCall { name, arguments } => {
+                self.call_tool(name, arguments, spent, caller, trail).await
+            }
+            Delegate::ModelAsk(request) => self.ask_model(request, spent, trail).await,
+            Delegate::Left => Ok(Delegated::Left(self.delegation.left(*spent).unwrap_or_default())),
+        }
+    }
+}
+
+impl Delegation {
+    /// What can be used now.
+    pub(super) fn left(&self, spent: Budget) -> Option<Budget> {
+        let used = self.on_the_books(|ledger| ledger.used(&self.plugin))?;
+        Some(self.per_call.less(spent).within(self.per_day.less(used)))
+    }
+
+    /// Does something with the books, apart from the other tasks of a runtime: it takes a disk.
+    pub(super) fn on_the_books<T>(&self, act: impl FnOnce(&Ledger) -> rusqlite::Result<T>) -> Option<T> {
+        let ledger = self.ledger.as_ref()?;
+        let apart = Handle::try_current().is_ok_and(|it| it.runtime_flavor() == RuntimeFlavor::MultiThread);
+        let done = if apart { tokio::task::block_in_place(|| act(ledger)) } else { act(ledger) };
+        done.inspect_err(|error| {
+            tracing::error!(target: "stockade::host", plugin = %self.plugin, %error, "the ledger failed");
+        })
+        .ok()
+    }
+}

@@ -1,0 +1,297 @@
+//! What plugins have used up of their day, in one SQLite file. An amount is on the disk before what it is for is
+//! done, so neither a crash nor a power cut gives anything back.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use nix::time::{ClockId, clock_gettime};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use stockade_policy::{Budget, Unit, stands};
+
+use crate::database::{self, Keeps, Unusable};
+
+/// Milliseconds of a day.
+const DAY: i64 = 24 * 60 * 60 * 1000;
+
+const TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS ledger (one INTEGER PRIMARY KEY CHECK (one = 1), format INTEGER NOT NULL) STRICT;
+    INSERT OR IGNORE INTO ledger VALUES (1, 1);
+    CREATE TABLE IF NOT EXISTS day (
+        plugin TEXT PRIMARY KEY, number INTEGER NOT NULL, boot TEXT NOT NULL, began_boot INTEGER NOT NULL,
+        began_wall INTEGER NOT NULL, tool_calls INTEGER NOT NULL, model_calls INTEGER NOT NULL,
+        tokens INTEGER NOT NULL, cost INTEGER NOT NULL) STRICT;
+    CREATE TABLE IF NOT EXISTS open (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, plugin TEXT NOT NULL, day INTEGER NOT NULL,
+        tokens INTEGER NOT NULL, cost INTEGER NOT NULL) STRICT;";
+
+/// The books.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    connection: Mutex<Connection>,
+    boot: String,
+}
+
+/// An amount that was taken before it was known how much it would come to. Never settled, all of it stays taken.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Held {
+    id: i64,
+    amount: Budget,
+}
+
+/// Where the clocks stand, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+struct Clocks {
+    /// Since the machine was started; nobody turns it back.
+    boot: i64,
+    /// Since 1970.
+    wall: i64,
+}
+
+impl Clocks {
+    fn now() -> rusqlite::Result<Clocks> {
+        let read = |clock| {
+            clock_gettime(clock)
+                .map(|time| time.tv_sec() * 1000 + time.tv_nsec() / 1_000_000)
+                .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+        };
+        Ok(Clocks { boot: read(ClockId::CLOCK_BOOTTIME)?, wall: read(ClockId::CLOCK_REALTIME)? })
+    }
+}
+
+impl Ledger {
+    /// Opens the books of a state folder, or begins them.
+    pub(crate) fn open(state: &Path) -> Result<Ledger, Unusable> {
+        let connection = database::open(&state.join("ledger.sqlite"), Keeps::Always, TABLES)?;
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+        let format: u32 = connection.query_row("SELECT format FROM ledger", [], |row| row.get(0))?;
+        if format != 1 {
+            return Err(format!("format {format} is not known here").into());
+        }
+        Ok(Ledger { connection: Mutex::new(connection), boot })
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a plugin has used of its day.
+    pub(crate) fn used(&self, plugin: &str) -> rusqlite::Result<Budget> {
+        self.used_at(plugin, Clocks::now()?)
+    }
+
+    fn used_at(&self, plugin: &str, now: Clocks) -> rusqlite::Result<Budget> {
+        let mut connection = self.connection();
+        let books = connection.transaction()?;
+        Ok(day(&books, plugin, &self.boot, now)?.map_or(Budget::default(), |day| day.used))
+    }
+
+    /// Takes an amount for good; the unit that there is too little of, where there is.
+    pub(crate) fn take(
+        &self,
+        plugin: &str,
+        amount: Budget,
+        most: Budget,
+    ) -> rusqlite::Result<Result<(), Unit>> {
+        Ok(self.hold_at(plugin, amount, most, false, Clocks::now()?)?.map(drop))
+    }
+
+    /// Takes an amount until it is known what it came to.
+    pub(crate) fn hold(
+        &self,
+        plugin: &str,
+        amount: Budget,
+        most: Budget,
+    ) -> rusqlite::Result<Result<Held, Unit>> {
+        self.hold_at(plugin, amount, most, true, Clocks::now()?)
+    }
+
+    fn hold_at(
+        &self,
+        plugin: &str,
+        amount: Budget,
+        most: Budget,
+        settles: bool,
+        now: Clocks,
+    ) -> rusqlite::Result<Result<Held, Unit>> {
+        let mut connection = self.connection();
+        let books = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let (number, used) = match day(&books, plugin, &self.boot, now)? {
+            Some(Day { number, used }) => (number, used),
+            None => (begin(&books, plugin, &self.boot, now)?, Budget::default()),
+        };
+        if let Some(unit) = most.less(used).lacks(amount)
+            && stands("ledger.day")
+        {
+            return Ok(Err(unit));
+        }
+        add(&books, plugin, used.and(amount))?;
+        let mut id = 0;
+        if settles {
+            books
+                .prepare_cached("INSERT INTO open (plugin, day, tokens, cost) VALUES (?1, ?2, ?3, ?4)")?
+                .execute(params![plugin, number, number_of(amount.tokens), number_of(amount.cost)])?;
+            id = books.last_insert_rowid();
+        }
+        books.commit()?;
+        Ok(Ok(Held { id, amount }))
+    }
+
+    /// What was held came to this: the rest is given back, or more is taken.
+    pub(crate) fn settle(&self, plugin: &str, held: &Held, came_to: Budget) -> rusqlite::Result<()> {
+        let mut connection = self.connection();
+        let books = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let of: Option<i64> = books
+            .prepare_cached("DELETE FROM open WHERE id = ?1 RETURNING day")?
+            .query_row([held.id], |row| row.get(0))
+            .optional()?;
+        // Of a day that is over nothing is given back.
+        if let Some(of) = of
+            && let Some((number, used)) = books
+                .prepare_cached(
+                    "SELECT number, tool_calls, model_calls, tokens, cost FROM day WHERE plugin = ?1",
+                )?
+                .query_row([plugin], |row| Ok((row.get::<_, i64>(0)?, amounts(row, 1)?)))
+                .optional()?
+            && number == of
+        {
+            let Budget { tokens, cost, .. } = held.amount;
+            let held = Budget { tokens, cost, ..Budget::default() };
+            let Budget { tokens, cost, .. } = came_to;
+            add(&books, plugin, used.less(held).and(Budget { tokens, cost, ..Budget::default() }))?;
+        }
+        books.commit()
+    }
+}
+
+/// A plugin's day and what is used of it.
+struct Day {
+    number: i64,
+    used: Budget,
+}
+
+/// The day that a plugin is in; none before its first, and after one is over.
+fn day(books: &Transaction<'_>, plugin: &str, boot: &str, now: Clocks) -> rusqlite::Result<Option<Day>> {
+    let found = books
+        .prepare_cached(
+            "SELECT boot, began_boot, began_wall, number, tool_calls, model_calls, tokens, cost FROM day \
+             WHERE plugin = ?1",
+        )?
+        .query_row([plugin], |row| {
+            let same = row.get::<_, String>(0)? == boot && stands("ledger.clock");
+            // Only the wall clock goes on while the machine is off.
+            let lasted =
+                if same { now.boot - row.get::<_, i64>(1)? } else { now.wall - row.get::<_, i64>(2)? };
+            Ok((lasted, Day { number: row.get(3)?, used: amounts(row, 4)? }))
+        })
+        .optional()?;
+    Ok(found.filter(|(lasted, _)| *lasted < DAY).map(|(_, day)| day))
+}
+
+/// Begins a plugin's next day; its number.
+fn begin(books: &Transaction<'_>, plugin: &str, boot: &str, now: Clocks) -> rusqlite::Result<i64> {
+    books.prepare_cached("DELETE FROM open WHERE plugin = ?1")?.execute([plugin])?;
+    books
+        .prepare_cached(
+            "INSERT INTO day VALUES (?1, 1, ?2, ?3, ?4, 0, 0, 0, 0) ON CONFLICT (plugin) DO UPDATE SET \
+             number = number + 1, boot = ?2, began_boot = ?3, began_wall = ?4, tool_calls = 0, model_calls = 0, \
+             tokens = 0, cost = 0 RETURNING number",
+        )?
+        .query_row(params![plugin, boot, now.boot, now.wall], |row| row.get(0))
+}
+
+fn add(books: &Transaction<'_>, plugin: &str, used: Budget) -> rusqlite::Result<()> {
+    let [tool_calls, model_calls, tokens, cost] = Unit::ALL.map(|unit| number_of(used.get(unit)));
+    books
+        .prepare_cached(
+            "UPDATE day SET tool_calls = ?2, model_calls = ?3, tokens = ?4, cost = ?5 WHERE plugin = ?1",
+        )?
+        .execute(params![plugin, tool_calls, model_calls, tokens, cost])
+        .map(drop)
+}
+
+fn amounts(row: &Row<'_>, from: usize) -> rusqlite::Result<Budget> {
+    let mut amounts = Budget::default();
+    for (column, unit) in Unit::ALL.into_iter().enumerate() {
+        amounts.set(unit, row.get(from + column)?);
+    }
+    Ok(amounts)
+}
+
+/// SQLite counts up to 2^63; more than that is as good as that.
+fn number_of(amount: u64) -> i64 {
+    i64::try_from(amount).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOST: Budget = Budget { tool_calls: 3, model_calls: 3, tokens: 100, cost: 1_000 };
+    const CALL: Budget = Budget { tool_calls: 1, model_calls: 0, tokens: 0, cost: 0 };
+
+    fn ledger() -> (Ledger, tempfile::TempDir) {
+        let state = tempfile::tempdir().unwrap();
+        (Ledger::open(state.path()).unwrap(), state)
+    }
+
+    fn question(tokens: u64, cost: u64) -> Budget {
+        Budget { tool_calls: 0, model_calls: 1, tokens, cost }
+    }
+
+    fn calls(ledger: &Ledger, now: Clocks) -> u64 {
+        (0..5).filter(|_| ledger.hold_at("p", CALL, MOST, false, now).unwrap().is_ok()).count() as u64
+    }
+
+    #[test]
+    fn d14_a_day_is_a_day_of_the_clock_that_nobody_turns() {
+        let (mut ledger, _state) = ledger();
+        let at = |boot, wall| Clocks { boot, wall };
+        assert_eq!(calls(&ledger, at(1_000, 1_000)), 3);
+        // The wall clock jumps a year ahead, and back; a day less a millisecond goes by.
+        for wall in [365 * DAY, -365 * DAY, 1_000] {
+            assert_eq!(calls(&ledger, at(2_000, wall)), 0);
+            assert_eq!(calls(&ledger, at(1_000 + DAY - 1, wall)), 0);
+        }
+        assert_eq!(ledger.used_at("p", at(1_000 + DAY, 1_000)).unwrap(), Budget::default());
+        assert_eq!(calls(&ledger, at(1_000 + DAY, 1_000)), 3);
+        // After a start of the machine the wall clock is all there is; turned back, it makes the day longer.
+        ledger.boot = "another".to_owned();
+        assert_eq!(calls(&ledger, at(5, 1_000 + DAY - 1)), 0);
+        assert_eq!(calls(&ledger, at(5, -DAY)), 0);
+        assert_eq!(calls(&ledger, at(5, 1_000 + DAY)), 3);
+        assert_eq!(calls(&ledger, at(6, 1_000 + 3 * DAY)), 0);
+    }
+
+    #[test]
+    fn d14_what_is_held_comes_to_what_it_comes_to_once() {
+        let (ledger, state) = ledger();
+        let held = ledger.hold("p", question(60, 600), MOST).unwrap().unwrap();
+        assert_eq!(ledger.hold("p", question(50, 1), MOST).unwrap().unwrap_err(), Unit::Tokens);
+        assert_eq!(ledger.hold("p", question(1, 500), MOST).unwrap().unwrap_err(), Unit::Cost);
+        // Another plugin has its own day.
+        drop(ledger.hold("q", question(100, 1_000), MOST).unwrap().unwrap());
+        for _ in 0..2 {
+            ledger.settle("p", &held, question(10, 100)).unwrap();
+            assert_eq!(ledger.used("p").unwrap(), question(10, 100));
+        }
+        // More than was held is more than was held, and what is never settled stays.
+        let held = ledger.hold("p", question(1, 1), MOST).unwrap().unwrap();
+        ledger.settle("p", &held, question(200, 2)).unwrap();
+        assert_eq!(ledger.used("p").unwrap(), Budget { model_calls: 2, ..question(210, 102) });
+        drop(ledger);
+        let ledger = Ledger::open(state.path()).unwrap();
+        assert_eq!(ledger.used("q").unwrap(), question(100, 1_000));
+        assert_eq!(ledger.take("q", CALL, MOST).unwrap(), Ok(()));
+    }
+
+    #[test]
+    fn d14_nothing_of_a_day_that_is_over_is_given_back() {
+        let (ledger, _state) = ledger();
+        let at = |boot| Clocks { boot, wall: boot };
+        let held = ledger.hold_at("p", question(60, 600), MOST, true, at(0)).unwrap().unwrap();
+        drop(ledger.hold_at("p", question(10, 10), MOST, true, at(DAY)).unwrap().unwrap());
+        ledger.settle("p", &held, question(0, 0)).unwrap();
+        assert_eq!(ledger.used_at("p", at(DAY)).unwrap(), question(10, 10));
+    }
+}

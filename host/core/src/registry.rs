@@ -1,0 +1,115 @@
+//! Which plugins of a host can be called by others, and which of them wait for which.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use stockade_audit::Plugin as AuditPlugin;
+use stockade_policy::stands;
+
+use crate::plugin::{Plugin, WeakPlugin};
+
+/// Calls below each other: a tool that an agent calls, which calls another, and so on. Each has a worker that waits.
+pub(crate) const DEEPEST: u32 = 8;
+
+/// Which of a host's loaded plugins it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Number(u64);
+
+/// The plugins of one host.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    last: AtomicU64,
+    /// By name. Of two with the same name it is the one that was loaded last: an update takes the place over.
+    plugins: Mutex<BTreeMap<String, WeakPlugin>>,
+    /// Who waits for whom. A plugin runs one call at a time, and waits for one other at a time.
+    waits: Mutex<BTreeMap<Number, Number>>,
+}
+
+/// One plugin waits for another, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Wait<'a> {
+    registry: &'a Registry,
+    who: Number,
+}
+
+impl Registry {
+    pub(crate) fn number(&self) -> Number {
+        Number(1 + self.last.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn plugins(&self) -> MutexGuard<'_, BTreeMap<String, WeakPlugin>> {
+        self.plugins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn waits(&self) -> MutexGuard<'_, BTreeMap<Number, Number>> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From here on others can call it, as long as anybody has it.
+    pub(crate) fn enter(&self, plugin: &Plugin) {
+        let mut plugins = self.plugins();
+        plugins.retain(|_, plugin| plugin.upgrade().is_some());
+        plugins.insert(plugin.name().to_owned(), plugin.downgrade());
+    }
+
+    /// The plugin of this name.
+    pub(crate) fn find(&self, name: &str) -> Option<Plugin> {
+        self.plugins().get(name)?.upgrade()
+    }
+
+    /// Has one wait for another; none where that one waits for the first, itself or through others: neither would
+    /// ever go on.
+    pub(crate) fn wait(&self, who: Number, on: Number) -> Option<Wait<'_>> {
+        let mut waits = self.waits();
+        let mut next = Some(on);
+        while let Some(number) = next {
+            if number == who && stands("tool.cycle") {
+                return None;
+            }
+            next = waits.get(&number).copied().filter(|_| number != who);
+        }
+        waits.insert(who, on);
+        Some(Wait { registry: self, who })
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        self.registry.waits().remove(&self.who);
+    }
+}
+
+/// Who calls a plugin that is not called by the embedding program.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    /// Its name and version.
+    pub(crate) plugin: Arc<AuditPlugin>,
+    pub(crate) launch: Arc<str>,
+    pub(crate) call: u64,
+    /// How many calls stand above it; 1 for the first that an agent makes.
+    pub(crate) depth: u32,
+    /// When the caller's own call has to be over.
+    pub(crate) until: Instant,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn d15_nobody_waits_in_a_circle() {
+        let registry = Registry::default();
+        let [a, b, c] = [(); 3].map(|()| registry.number());
+        assert!(registry.wait(a, a).is_none());
+        let first = registry.wait(a, b).unwrap();
+        let second = registry.wait(b, c).unwrap();
+        assert!(registry.wait(c, a).is_none() && registry.wait(c, b).is_none());
+        // Several may wait for one.
+        drop(second);
+        let _third = registry.wait(c, b).unwrap();
+        drop(first);
+        assert!(registry.wait(b, a).is_some());
+    }
+}
