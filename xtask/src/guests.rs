@@ -89,11 +89,12 @@ struct Recipe<'a> {
 type Made = (Vec<u8>, String);
 
 /// The example plugins and what each is built for.
-const EXAMPLES: [(&str, Target); 4] = [
+const EXAMPLES: [(&str, Target); 5] = [
     ("text-stats", Target::Bare),
     ("secret-scan", Target::Wasip2),
     ("hostile", Target::Wasip2),
     ("dependency-audit", Target::Wasip2),
+    ("assistant", Target::Bare),
 ];
 
 /// Test guests in Rust: file name, package, target.
