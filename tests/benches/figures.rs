@@ -45,19 +45,36 @@ fn main() {
     let as_json = arguments.iter().any(|argument| argument == "--json");
     let (starts, calls, workers) = if quick { (100, 20_000, 20) } else { (500, 200_000, 200) };
 
+    let only =
+        arguments.iter().position(|argument| argument == "--only").and_then(|at| arguments.get(at + 1));
+    let wanted = |name: &str| only.is_none_or(|only| name.contains(only.as_str()));
+
     let mut figures = Vec::new();
     for (namespaces, goal) in [(Namespaces::Off, "≤ 2.5 ×, ≤ 1 ms"), (Namespaces::Cheap, "≤ 3 ×")] {
-        figures.push(cold_start(namespaces, goal, starts));
+        if wanted("start") {
+            figures.push(cold_start(namespaces, goal, starts));
+        }
     }
-    pin(Some(0));
-    figures.push(warm_call("one core, blocking", false, "≤ 1.25 ×", calls));
-    figures.push(warm_call("one core, async", true, "≤ 1.5 ×", calls));
-    pin(None);
-    figures.push(warm_call("free cores, blocking", false, "≤ 1.0 ×", calls));
-    figures.push(fresh_instance(calls / 4));
-    figures.push(write_file(if quick { 20 } else { 100 }));
-    figures.push(request(if quick { 50 } else { 500 }));
-    figures.extend(memory(workers));
+    if wanted("call") {
+        pin(Some(0));
+        figures.push(warm_call("one core, blocking", false, "≤ 1.25 ×", calls));
+        figures.push(warm_call("one core, async", true, "≤ 1.5 ×", calls));
+        pin(None);
+        figures.push(warm_call("free cores, blocking", false, "≤ 1.0 ×", calls));
+        figures.push(fresh_instance(calls / 4));
+    }
+    if wanted("write") {
+        figures.push(write_file(if quick { 20 } else { 100 }));
+    }
+    if wanted("request") {
+        pin(Some(0));
+        figures.push(request("one core", if quick { 50 } else { 500 }));
+        pin(None);
+        figures.push(request("free cores", if quick { 50 } else { 500 }));
+    }
+    if wanted("memory") {
+        figures.extend(memory(workers));
+    }
 
     if as_json {
         println!("{}", serde_json::to_string_pretty(&document(&figures)).expect("plain data"));
@@ -202,7 +219,7 @@ fn write_file(times: usize) -> Figure {
 }
 
 /// A stock component's requests, one after the other, each over a connection of its own in the clear.
-fn request(times: usize) -> Figure {
+fn request(placement: &str, times: usize) -> Figure {
     const EACH: u32 = 20;
     let bench = Bench::new();
     let site = Site::plain();
@@ -224,7 +241,7 @@ fn request(times: usize) -> Figure {
         }) / EACH
     });
     Figure {
-        what: "one small request over HTTP".into(),
+        what: format!("one small request over HTTP, {placement}"),
         floor: "the same request by the host alone".into(),
         value,
         base: Some(base),

@@ -11,6 +11,9 @@ pub(crate) struct Options {
     /// Fewer repetitions, under a minute in all.
     #[arg(long)]
     quick: bool,
+    /// Only these figures: start, call, write, request, memory.
+    #[arg(long, value_name = "KIND")]
+    only: Option<String>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -22,6 +25,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     ui::step("test guests", |progress| guests::test_guests(progress).map(drop))?;
     let mut command = cargo::command();
     command.args(["bench", "--quiet", "--package", "stockade-tests", "--bench", "figures", "--"]);
+    if let Some(only) = &options.only {
+        command.args(["--only", only]);
+    }
     command.args(options.quick.then_some("--quick")).args(options.json.then_some("--json"));
     command.env("STOCKADE_DIST", workspace::dist()?).env("STOCKADE_GUESTS", workspace::guests()?);
     let status = command.status().context("cargo bench does not start")?;

@@ -25,6 +25,7 @@ mod cache;
 mod compile;
 mod connection;
 mod database;
+mod driver;
 mod egress;
 mod error;
 mod fate;

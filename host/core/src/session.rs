@@ -10,8 +10,9 @@ use stockade_policy::{Budget, stands};
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::{self, Handle, RuntimeFlavor};
 
-use crate::broker::{Awaited, Broker, Open};
+use crate::broker::{Awaited, Broker, Open, Requests};
 use crate::connection::{Connection, Progress};
+use crate::driver::Driver;
 use crate::fate::Cause;
 use crate::log::LogGate;
 use crate::reap::Ended;
@@ -34,6 +35,8 @@ pub(crate) struct Session {
     readiness: Option<(runtime::Id, AsyncFd<OwnedFd>)>,
     calls: u64,
     running: Running,
+    /// For calls on a thread, from the first on that waited for more than its worker.
+    driver: Option<Driver>,
 }
 
 /// What is to know of the call that runs.
@@ -45,6 +48,8 @@ struct Running {
     depth: u32,
     /// When it has to be over.
     until: Instant,
+    /// Whether it is on a thread of its own, not in a task.
+    on_thread: bool,
 }
 
 /// Why a session ended under a call.
@@ -81,8 +86,8 @@ impl From<io::Error> for Break {
 enum Step {
     /// It is over.
     Returned(Outcome),
-    /// Something has to come before this can be answered.
-    Wait(Ask, Awaited),
+    /// This has to wait for something before it can be answered.
+    Ask(Ask),
     /// Others have to do this.
     Delegate(Delegate),
     /// The worker has not said everything.
@@ -102,9 +107,21 @@ impl Session {
         sentinel: Arc<Sentinel>,
     ) -> Session {
         let open = Open::default();
-        let running = Running { spent: Budget::default(), depth: 0, until: Instant::now() };
-        let (readiness, calls) = (None, 0);
-        Session { connection, watch, broker, open, keeps_open, log, sentinel, readiness, calls, running }
+        let running = Running { spent: Budget::default(), depth: 0, until: Instant::now(), on_thread: false };
+        let (readiness, driver) = (None, None);
+        Session {
+            connection,
+            watch,
+            broker,
+            open,
+            keeps_open,
+            log,
+            sentinel,
+            readiness,
+            calls: 0,
+            running,
+            driver,
+        }
     }
 
     pub(crate) fn watch(&self) -> &Arc<Watch> {
@@ -113,20 +130,22 @@ impl Session {
 
     /// Runs a call on this thread.
     pub(crate) fn call(&mut self, call: Call, allowance: Duration) -> Called {
-        let result = self.begin(call, allowance, None).and_then(|number| {
+        let result = self.begin(call, allowance, None, true).and_then(|number| {
             self.connection.flush(true)?;
             loop {
                 match self.advance(number, false)? {
                     Step::Returned(outcome) => return Ok(outcome),
-                    Step::Wait(ask, awaited) => {
-                        let broker = Arc::clone(&self.broker);
-                        broker.egress().runtime()?.block_on(self.await_requests(&awaited))?;
-                        self.answer(&ask, false)?;
+                    Step::Ask(ask) => {
+                        self.drive(async |session| {
+                            session.wait_and_answer(ask, false).await?;
+                            // What has ended is closed while the worker goes on.
+                            tokio::task::yield_now().await;
+                            Ok(())
+                        })?;
                         continue;
                     }
                     Step::Delegate(what) => {
-                        let broker = Arc::clone(&self.broker);
-                        broker.egress().runtime()?.block_on(self.delegate(&what))?;
+                        self.drive(async |session| session.delegate(&what).await)?;
                         self.connection.flush(true)?;
                         continue;
                     }
@@ -169,7 +188,7 @@ impl Session {
         allowance: Duration,
         caller: Option<Caller>,
     ) -> Result<Outcome, Break> {
-        let number = self.begin(call, allowance, caller)?;
+        let number = self.begin(call, allowance, caller, false)?;
         let runtime = Handle::current();
         let readiness = match self.readiness.take() {
             // Another runtime may be gone before this call is over.
@@ -185,9 +204,8 @@ impl Session {
                     self.readiness = Some((runtime.id(), readiness));
                     return Ok(outcome);
                 }
-                Step::Wait(ask, awaited) => {
-                    self.await_requests(&awaited).await?;
-                    self.answer(&ask, apart)?;
+                Step::Ask(ask) => {
+                    self.wait_and_answer(ask, apart).await?;
                     continue;
                 }
                 Step::Delegate(what) => {
@@ -213,12 +231,19 @@ impl Session {
         Ok(())
     }
 
-    fn begin(&mut self, mut call: Call, allowance: Duration, caller: Option<Caller>) -> Result<u64, Break> {
+    fn begin(
+        &mut self,
+        mut call: Call,
+        allowance: Duration,
+        caller: Option<Caller>,
+        on_thread: bool,
+    ) -> Result<u64, Break> {
         self.calls += 1;
         call.call = self.calls;
         self.watch.trail.begin_call(self.calls);
         let depth = caller.as_ref().map_or(0, |caller| caller.depth);
-        self.running = Running { spent: Budget::default(), depth, until: Instant::now() + allowance };
+        self.running =
+            Running { spent: Budget::default(), depth, until: Instant::now() + allowance, on_thread };
         if let Some(caller) = &caller {
             self.watch.trail.called_by(caller, &call.tool)?;
         }
@@ -230,6 +255,47 @@ impl Session {
 
     fn ended(&self) -> Break {
         if self.connection.is_torn() { Break::Fault(Fault::Torn) } else { Break::End }
+    }
+
+    fn take_driver(&mut self) -> io::Result<Driver> {
+        self.driver.take().map_or_else(Driver::new, Ok)
+    }
+
+    /// Waits for something on this thread.
+    fn drive(&mut self, what: impl AsyncFnOnce(&mut Session) -> Result<(), Break>) -> Result<(), Break> {
+        let driver = self.take_driver()?;
+        let done = driver.wait_for(what(self));
+        self.driver = Some(driver);
+        done
+    }
+
+    /// Where a request is to run: where it is waited for. What outlives a call, which may be in a task, has threads
+    /// of its own.
+    fn place_requests(&mut self) -> io::Result<()> {
+        let mut place = None;
+        if self.running.on_thread && !self.keeps_open {
+            let driver = self.take_driver()?;
+            place = Some(driver.handle().clone());
+            self.driver = Some(driver);
+        }
+        self.open.requests.run_in(place);
+        Ok(())
+    }
+
+    /// Lets go of what an instance had open.
+    fn clear(&mut self) {
+        self.open.clear();
+        // A task that was ended is gone once it has been looked at.
+        if self.running.on_thread {
+            self.turn();
+        }
+    }
+
+    /// Lets requests that run on this thread go on.
+    fn turn(&self) {
+        if let Some(driver) = &self.driver {
+            driver.turn();
+        }
     }
 
     /// Waits for a request of the worker's, and for nothing any more once the worker is gone.
@@ -254,18 +320,19 @@ impl Session {
         Ok(self.connection.queue(&answer.into())?)
     }
 
-    /// A request whose response is waited for at once is sent here, and its head is what is asked then.
-    fn sent(&mut self, ask: Ask, apart: bool) -> Result<Option<Ask>, Break> {
-        if !matches!(ask, Ask::HttpSend { wait: true, .. }) {
-            return Ok(Some(ask));
+    /// Answers once what has to come has come. A request whose response is waited for at once is sent here, and its
+    /// head is what is asked then.
+    async fn wait_and_answer(&mut self, mut ask: Ask, apart: bool) -> Result<(), Break> {
+        if matches!(ask, Ask::HttpSend { .. }) {
+            ask = match self.done(&ask, apart)? {
+                (Answer::HttpSent(request), _) => Ask::HttpHead { request, wait: true },
+                (refusal, _) => return Ok(self.connection.send_with_files(&refusal.into(), &[])?),
+            };
         }
-        match self.done(&ask, apart)? {
-            (Answer::HttpSent(request), _) => Ok(Some(Ask::HttpHead { request, wait: true })),
-            (refusal, _) => {
-                self.connection.send_with_files(&refusal.into(), &[])?;
-                Ok(None)
-            }
+        if let Some(awaited) = self.open.requests.awaited(&ask) {
+            self.await_requests(&awaited).await?;
         }
+        self.answer(&ask, apart)
     }
 
     /// Does what is asked, `apart` from the other tasks of a runtime.
@@ -291,17 +358,24 @@ impl Session {
                 ToHost::Return(returned) if returned.call == number || !stands("session.call-number") => {
                     self.log.settle(&self.watch.trail)?;
                     if !self.keeps_open {
-                        self.open.clear();
+                        self.clear();
                     }
                     return Ok(Step::Returned(returned.outcome));
                 }
                 ToHost::Return(_) => return Err(Fault::Implausible("a return to another call").into()),
                 ToHost::Ask(ask) => {
-                    let Some(ask) = self.sent(ask, apart)? else { continue };
-                    match self.open.requests.awaited(&ask) {
-                        Some(awaited) => return Ok(Step::Wait(ask, awaited)),
-                        None => self.answer(&ask, apart)?,
+                    if matches!(ask, Ask::HttpSend { .. }) {
+                        self.place_requests()?;
                     }
+                    if matches!(ask, Ask::HttpSend { wait: true, .. })
+                        || self.open.requests.awaited(&ask).is_some()
+                    {
+                        return Ok(Step::Ask(ask));
+                    }
+                    if Requests::looks(&ask) {
+                        self.turn();
+                    }
+                    self.answer(&ask, apart)?;
                 }
                 ToHost::Delegate(what) => return Ok(Step::Delegate(what)),
                 ToHost::Log(line) => self.log.pass(&line, &self.watch.trail)?,

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use stockade_ipc::bounds::{HTTP_FIRST, HTTP_OPEN, WRITE};
 use stockade_ipc::{Answer, Ask, Bytes as Block, HttpBody, HttpFault, HttpField, HttpInterest, HttpRequest};
 use stockade_policy::{HttpTarget, Limits, stands};
+use tokio::runtime::Handle;
 
 use super::{Broker, Reply, denied};
 use crate::egress::{Content, Egress, Event, Exchange, Order, Reach, fields};
@@ -47,6 +48,8 @@ struct Used {
 pub(crate) struct Requests {
     open: BTreeMap<u32, Exchange>,
     last: u32,
+    /// Where they run; in threads of their own if it is not said.
+    runtime: Option<Handle>,
 }
 
 /// What an ask has to wait for before it can be answered.
@@ -101,6 +104,16 @@ impl Http {
 }
 
 impl Requests {
+    /// Has requests run there from here on.
+    pub(crate) fn run_in(&mut self, runtime: Option<Handle>) {
+        self.runtime = runtime;
+    }
+
+    /// Whether an ask wants to be answered at once, with what is there by then.
+    pub(crate) const fn looks(ask: &Ask) -> bool {
+        matches!(ask, Ask::HttpHead { wait: false, .. } | Ask::HttpRead { wait: false, .. })
+    }
+
     /// What has to come before the ask can be answered; none where nothing has.
     pub(crate) fn awaited(&mut self, ask: &Ask) -> Option<Awaited> {
         let (on, until) = match ask {
@@ -161,7 +174,8 @@ impl Requests {
             None => any.await,
             Some(until) => {
                 // The clock of the runtime that requests run in: the caller's may have none.
-                let clock = egress.runtime().map(|runtime| {
+                let runtime = self.runtime.clone().map_or_else(|| egress.runtime().cloned(), Ok);
+                let clock = runtime.map(|runtime| {
                     let _entered = runtime.enter();
                     tokio::time::sleep_until(until.into())
                 });
@@ -238,9 +252,10 @@ impl Broker {
             reach: self.http.reach.clone(),
             secrets,
         };
-        let Ok(exchange) = Exchange::start(Arc::clone(&self.http.egress), order, Arc::clone(trail)) else {
-            return failed(HttpFault::Internal);
-        };
+        let egress = Arc::clone(&self.http.egress);
+        let runtime = requests.runtime.clone().map_or_else(|| egress.runtime().cloned(), Ok);
+        let Ok(runtime) = runtime else { return failed(HttpFault::Internal) };
+        let exchange = Exchange::start(&runtime, egress, order, Arc::clone(trail));
         // Numbers are not used again, so that none is mistaken for another.
         requests.last = requests.last.wrapping_add(1);
         requests.open.insert(requests.last, exchange);

@@ -72,9 +72,9 @@ async fn exchanged(
     order: Order,
     trail: &Arc<Trail>,
 ) -> Result<Result<(u16, Vec<u8>), HttpFault>, Unrecorded> {
-    let Ok(mut exchange) = Exchange::start(Arc::clone(&others.egress), order, Arc::clone(trail)) else {
-        return Ok(Err(HttpFault::Unreachable));
-    };
+    let egress = Arc::clone(&others.egress);
+    let Ok(runtime) = egress.runtime().cloned() else { return Ok(Err(HttpFault::Unreachable)) };
+    let mut exchange = Exchange::start(&runtime, egress, order, Arc::clone(trail));
     let (mut status, mut body) = (0, Vec::new());
     loop {
         std::future::poll_fn(|cx| exchange.poll_event(cx)).await;

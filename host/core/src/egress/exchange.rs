@@ -18,6 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use stockade_ipc::bounds::{HTTP_FIELD_COUNT, HTTP_FIELDS, fit};
 use stockade_ipc::{Bytes as Block, HttpFault, HttpField};
 use stockade_policy::{HttpTarget, is_of_the_connection, stands};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -102,9 +103,8 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// Sends a request on its way.
-    pub(crate) fn start(egress: Arc<Egress>, order: Order, trail: Arc<Trail>) -> io::Result<Exchange> {
-        let runtime = egress.runtime()?.clone();
+    /// Sends a request on its way, in a task of this runtime.
+    pub(crate) fn start(runtime: &Handle, egress: Arc<Egress>, order: Order, trail: Arc<Trail>) -> Exchange {
         let (events_in, events) = mpsc::channel(INCOMING);
         let (upload, uploaded) = match order.body {
             Content::Follows(_) => {
@@ -116,7 +116,7 @@ impl Exchange {
         let task = runtime.spawn(async move {
             let target = order.target.clone();
             let last = match exchange(&egress, order, uploaded, &events_in, &trail).await {
-                Ok(trailers) => Event::End(trailers),
+                Ok(()) => return,
                 Err(Failure::Fault(fault)) => Event::Failed(fault),
                 Err(Failure::Unrecorded(error)) => Event::Unrecorded(error),
                 Err(Failure::Prohibited { address, why }) => {
@@ -132,7 +132,7 @@ impl Exchange {
             };
             let _ = events_in.send(last).await;
         });
-        Ok(Exchange { upload, events, next: None, task: task.abort_handle() })
+        Exchange { upload, events, next: None, task: task.abort_handle() }
     }
 
     /// Blocks of the body that would be taken now.
@@ -206,7 +206,7 @@ async fn exchange(
     uploaded: Option<mpsc::Receiver<Upload>>,
     events: &mpsc::Sender<Event>,
     trail: &Trail,
-) -> Result<Vec<HttpField>, Failure> {
+) -> Result<(), Failure> {
     let Order { target, mut fields, body, patience: [to_connect, first_byte, between], reach, secrets } =
         order;
     let connected = connect(egress, &target, &reach.opened, to_connect).await?;
@@ -268,7 +268,7 @@ async fn drive(
     response: impl Future<Output = Result<hyper::Result<Response<Incoming>>, tokio::time::error::Elapsed>>,
     connection: impl Future<Output = hyper::Result<()>>,
     answer: Answering<'_>,
-) -> Result<Vec<HttpField>, Failure> {
+) -> Result<(), Failure> {
     let received = async {
         let response =
             response.await.map_err(|_| HttpFault::ResponseTimeout)?.map_err(|error| fault(&error))?;
@@ -289,7 +289,7 @@ async fn drive(
 async fn receive(
     response: Response<Incoming>,
     Answering { events, between, most, secrets }: &Answering<'_>,
-) -> Result<Vec<HttpField>, Failure> {
+) -> Result<(), Failure> {
     let secrets = secrets.as_deref();
     let (head, mut body) = response.into_parts();
     if head.status == http::StatusCode::SWITCHING_PROTOCOLS {
@@ -313,7 +313,8 @@ async fn receive(
         };
         let Some(frame) = next else {
             send(events, masked.rest()).await;
-            return Ok(Vec::new());
+            end(events, Vec::new()).await;
+            return Ok(());
         };
         match frame.map_err(|error| fault(&error))?.into_data() {
             Ok(block) => {
@@ -328,11 +329,19 @@ async fn receive(
             Err(frame) => {
                 if let Ok(trailers) = frame.into_trailers() {
                     send(events, masked.rest()).await;
-                    return Ok(told(&trailers, secrets).ok_or(HttpFault::ResponseHeaderSize)?);
+                    let trailers = told(&trailers, secrets).ok_or(HttpFault::ResponseHeaderSize)?;
+                    end(events, trailers).await;
+                    return Ok(());
                 }
             }
         }
     }
+}
+
+/// Says that this was all. Whoever waits for it goes on before the connection is closed, which takes a while.
+async fn end(events: &mpsc::Sender<Event>, trailers: Vec<HttpField>) {
+    let _ = events.send(Event::End(trailers)).await;
+    tokio::task::yield_now().await;
 }
 
 async fn send(events: &mpsc::Sender<Event>, block: impl Into<Bytes>) {
