@@ -614,6 +614,8 @@ pub struct Entry {
     pub name: String,
     /// What it is.
     pub kind: FileKind,
+    /// As in [`Stat`]; none where it is gone already.
+    pub identity: Option<(u64, u64)>,
 }
 
 /// A line for the operator.

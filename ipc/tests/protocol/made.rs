@@ -250,7 +250,8 @@ fn time() -> impl Strategy<Value = NewTime> {
 
 fn answer() -> impl Strategy<Value = Answer> {
     let errors = vec![FsError::NotFound, FsError::NotDirectory, FsError::Exists, FsError::Quota, FsError::Io];
-    let entry = (text(), kind()).prop_map(|(name, kind)| Entry { name, kind });
+    let identity = any::<Option<(u64, u64)>>();
+    let entry = (text(), kind(), identity).prop_map(|(name, kind, identity)| Entry { name, kind, identity });
     prop_oneof![
         Just(Answer::Denied),
         prop::sample::select(errors).prop_map(Answer::FsFailed),

@@ -183,7 +183,7 @@ pub fn to_worker() -> Vec<ToWorker> {
         changed: (5, 6),
         identity: (7, 8),
     };
-    let entry = |name: &str, kind| Entry { name: name.into(), kind };
+    let entry = |name: &str, kind| Entry { name: name.into(), kind, identity: Some((1, 2)) };
     vec![
         Load { grants, tool_interface: None, reuse_instance: false, memory_bytes: 1 << 28 }.into(),
         Load {

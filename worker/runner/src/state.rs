@@ -47,6 +47,7 @@ pub(crate) struct State {
     pub(crate) limits: Limits,
     /// Files that can still be opened; every open one holds a reference.
     pub(crate) files: crate::fs::Quota,
+    pub(crate) listed: crate::fs::Listed,
     /// Requests that the guest has let go of and the host has not heard of yet.
     pub(crate) requests: crate::http::Released,
     /// Requests that the guest has handed over and the host has not got yet.
@@ -68,6 +69,7 @@ impl State {
             table: table(),
             limits: Limits::new(memory_bytes),
             files,
+            listed: crate::fs::Listed::default(),
             requests: crate::http::Released::default(),
             unsent: Vec::new(),
             output: [Vec::new(), Vec::new()],
@@ -83,6 +85,7 @@ impl State {
         // The host has let go of them by itself.
         self.unsent.clear();
         crate::http::lock(&self.requests).clear();
+        self.listed = crate::fs::Listed::default();
         self.limits.renew();
         self.output.iter_mut().for_each(Vec::clear);
     }

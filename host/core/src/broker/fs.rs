@@ -156,7 +156,7 @@ impl Broker {
             Ok(directory) => directory,
             Err(reply) => return Ok(reply),
         };
-        Ok(match entries(&directory, after) {
+        Ok(match self.entries(&directory, after) {
             Ok((entries, next)) => (Answer::FsEntries { entries, next }, None),
             Err(_) => (Answer::FsFailed(FsError::Io), None),
         })
@@ -173,11 +173,43 @@ impl Broker {
             accessed: time(found.stx_atime),
             modified: time(found.stx_mtime),
             changed: time(found.stx_ctime),
-            identity: (
-                self.identity.hash_one((0_u8, device, found.stx_ino)),
-                self.identity.hash_one((1_u8, device, found.stx_ino)),
-            ),
+            identity: self.identity(device, found.stx_ino),
         })
+    }
+
+    fn identity(&self, device: (u32, u32), inode: u64) -> (u64, u64) {
+        (self.identity.hash_one((0_u8, device, inode)), self.identity.hash_one((1_u8, device, inode)))
+    }
+
+    /// Up to [`ENTRIES`] entries from a position on, and the position behind them. With what tells them apart: the C
+    /// library of a guest wants it of each, and an ask for each would take longer than reading the file.
+    fn entries(&self, directory: &OwnedFd, after: u64) -> rustix::io::Result<(Vec<Entry>, Option<u64>)> {
+        if after != 0 {
+            seek(directory, SeekFrom::Start(after))?;
+        }
+        let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
+        let mut listing = RawDir::new(directory, &mut buffer);
+        let mut entries = Vec::new();
+        while let Some(entry) = listing.next() {
+            let entry = entry?;
+            // A name that is not UTF-8 cannot be said in WIT.
+            if let Ok(name) = std::str::from_utf8(entry.file_name().to_bytes())
+                && !matches!(name, "." | "..")
+            {
+                let look = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+                let identity = statx(directory, entry.file_name(), look, StatxFlags::INO)
+                    .map(|found| self.identity((found.stx_dev_major, found.stx_dev_minor), found.stx_ino));
+                entries.push(Entry {
+                    name: name.to_owned(),
+                    kind: kind(entry.file_type()),
+                    identity: identity.ok(),
+                });
+            }
+            if entries.len() == ENTRIES {
+                return Ok((entries, Some(entry.next_entry_cookie())));
+            }
+        }
+        Ok((entries, None))
     }
 }
 
@@ -194,30 +226,6 @@ fn kind(of: FileType) -> FileKind {
         FileType::Symlink => FileKind::Symlink,
         _ => FileKind::Other,
     }
-}
-
-/// Up to [`ENTRIES`] entries from a position on, and the position behind them.
-fn entries(directory: &OwnedFd, after: u64) -> rustix::io::Result<(Vec<Entry>, Option<u64>)> {
-    if after != 0 {
-        seek(directory, SeekFrom::Start(after))?;
-    }
-    let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
-    let mut listing = RawDir::new(directory, &mut buffer);
-    let mut entries = Vec::new();
-    while let Some(entry) = listing.next() {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        // A name that is not UTF-8 cannot be said in WIT.
-        if let Ok(name) = std::str::from_utf8(name)
-            && !matches!(name, "." | "..")
-        {
-            entries.push(Entry { name: name.to_owned(), kind: kind(entry.file_type()) });
-        }
-        if entries.len() == ENTRIES {
-            return Ok((entries, Some(entry.next_entry_cookie())));
-        }
-    }
-    Ok((entries, None))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use stockade_policy::{Ask, GuestPath, PathError, Rule};
 use wasmtime::component::Resource;
 
 use super::wit::{DescriptorFlags, DirectoryEntry, ErrorCode, OpenFlags, PathFlags};
-use super::{Descriptor, Listing, OpenFile};
+use super::{Descriptor, Listed, Listing, OpenFile};
 use crate::state::State;
 
 /// A trap outside, what the guest is told inside.
@@ -83,6 +83,20 @@ impl State {
             return Ok(Err(ErrorCode::Access));
         }
         Ok(stat)
+    }
+
+    pub(super) fn identity_at(
+        &mut self,
+        directory: &Handle,
+        flags: PathFlags,
+        name: &str,
+    ) -> Told<(u64, u64)> {
+        if let Descriptor::Directory(path) = self.table.get(directory)?
+            && let Some(identity) = self.listed.take(path, name)
+        {
+            return Ok(Ok(identity));
+        }
+        Ok(self.stat_at(directory, flags, name)?.map(|stat| stat.identity))
     }
 
     /// Leaves a record: links could lead anywhere, so none is followed or read.
@@ -164,6 +178,7 @@ impl State {
         let path = listing.path.as_str().to_owned();
         match self.ask(stockade_ipc::Ask::FsList { path, after }).0 {
             Answer::FsEntries { entries, next } => {
+                self.listed = Listed::of(&listing.path, &entries);
                 (listing.entries, listing.next) = (entries.into_iter(), next);
                 Ok(())
             }

@@ -97,7 +97,7 @@ pub(crate) fn types(name: &str, at: &mut LinkerInstance<'_, State>) -> wasmtime:
         })?,
         "[method]descriptor.metadata-hash-at" => {
             at.func_wrap(name, |mut cx: Cx<'_>, (it, flags, path): (Handle, PathFlags, String)| {
-                Ok((cx.data_mut().stat_at(&it, flags, &path)?.map(|stat| hash(stat.identity)),))
+                Ok((cx.data_mut().identity_at(&it, flags, &path)?.map(hash),))
             })?;
         }
         "[method]descriptor.is-same-object" => {

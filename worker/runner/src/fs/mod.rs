@@ -7,11 +7,12 @@ mod directory;
 mod link;
 mod wit;
 
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::io::{Errno, pread};
-use stockade_ipc::{Entry, Stat};
+use stockade_ipc::{Entry, FileKind, Stat};
 use stockade_policy::GuestPath;
 
 pub(crate) use link::{preopens, types};
@@ -108,6 +109,28 @@ impl Descriptor {
         match self {
             Self::Directory(path) | Self::File { path, .. } => path,
         }
+    }
+}
+
+/// What the last listing told of entries that nobody has asked for since: a C library asks for each of them, one
+/// after the other.
+#[derive(Default)]
+pub(crate) struct Listed {
+    directory: Option<GuestPath>,
+    identities: BTreeMap<String, (u64, u64)>,
+}
+
+impl Listed {
+    fn of(directory: &GuestPath, entries: &[Entry]) -> Listed {
+        // What a link leads to is another question.
+        let told = entries.iter().filter(|entry| entry.kind != FileKind::Symlink);
+        let identities = told.filter_map(|entry| Some((entry.name.clone(), entry.identity?))).collect();
+        Listed { directory: Some(directory.clone()), identities }
+    }
+
+    /// Tells each once: who asks again wants to know what is there now.
+    fn take(&mut self, directory: &GuestPath, name: &str) -> Option<(u64, u64)> {
+        self.identities.remove(name).filter(|_| self.directory.as_ref() == Some(directory))
     }
 }
 

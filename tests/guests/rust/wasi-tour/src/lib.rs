@@ -4,6 +4,7 @@ use std::env;
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -36,6 +37,10 @@ wit_bindgen::generate!({
             export read-at: func(path: string, offset: u64, length: u32) -> result<list<u8>, string>;
             /// Bytes from the end.
             export read-tail: func(path: string, length: u32) -> result<list<u8>, string>;
+            /// Reads a file in blocks of 64 KiB: bytes, and microseconds.
+            export drain-file: func(path: string) -> result<tuple<u64, u64>, string>;
+            /// Reads every file below a directory: files, bytes, and microseconds.
+            export walk-tree: func(path: string) -> result<tuple<u64, u64, u64>, string>;
             export read-link: func(path: string) -> result<string, string>;
             export write-file: func(path: string, text: string) -> result<_, string>;
             /// Fails where something is there.
@@ -60,6 +65,17 @@ wit_bindgen::generate!({
 });
 
 struct Component;
+
+fn drain(path: &Path, block: &mut [u8]) -> std::io::Result<u64> {
+    let mut file = File::open(path)?;
+    let mut bytes = 0;
+    loop {
+        match file.read(block)? {
+            0 => return Ok(bytes),
+            count => bytes += count as u64,
+        }
+    }
+}
 
 /// An error as `kind: text`, so that a test can tell a refusal from a missing file.
 fn told<T>(result: std::io::Result<T>) -> Result<T, String> {
@@ -137,6 +153,32 @@ impl Guest for Component {
 
     fn read_tail(path: String, length: u32) -> Result<Vec<u8>, String> {
         read_from(&path, SeekFrom::End(-i64::from(length)), length)
+    }
+
+    fn drain_file(path: String) -> Result<(u64, u64), String> {
+        let began = Instant::now();
+        let mut block = vec![0; 64 * 1024];
+        let bytes = told(drain(path.as_ref(), &mut block))?;
+        Ok((bytes, began.elapsed().as_micros() as u64))
+    }
+
+    fn walk_tree(path: String) -> Result<(u64, u64, u64), String> {
+        let began = Instant::now();
+        let mut block = vec![0; 64 * 1024];
+        let (mut files, mut bytes) = (0, 0);
+        let mut folders = vec![PathBuf::from(path)];
+        while let Some(folder) = folders.pop() {
+            for entry in told(fs::read_dir(folder))? {
+                let entry = told(entry)?;
+                if told(entry.file_type())?.is_dir() {
+                    folders.push(entry.path());
+                } else {
+                    bytes += told(drain(&entry.path(), &mut block))?;
+                    files += 1;
+                }
+            }
+        }
+        Ok((files, bytes, began.elapsed().as_micros() as u64))
     }
 
     fn read_link(path: String) -> Result<String, String> {
