@@ -72,6 +72,9 @@ fn main() {
         pin(None);
         figures.push(request("free cores", if quick { 50 } else { 500 }));
     }
+    if wanted("files") {
+        figures.extend(read_files(if quick { 3 } else { 9 }));
+    }
     if wanted("memory") {
         figures.extend(memory(workers));
     }
@@ -216,6 +219,69 @@ fn write_file(times: usize) -> Figure {
         goal: "none yet",
         unit: "µs",
     }
+}
+
+/// A stock component reads files, beside the same component in wasmtime's own program; nothing where that is not
+/// there. The component itself takes the time.
+fn read_files(times: usize) -> Vec<Figure> {
+    const FOLDERS: usize = 100;
+    let Some(wasmtime) = std::env::var_os("STOCKADE_WASMTIME") else { return Vec::new() };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut large = fs::File::create(folder.path().join("large")).expect("writable");
+    (0..1024).for_each(|_| large.write_all(&vec![b'x'; 1 << 20]).expect("there is room for 1 GiB"));
+    for place in 0..FOLDERS {
+        let place = folder.path().join("tree").join(place.to_string());
+        fs::create_dir_all(&place).expect("writable");
+        (0..100).for_each(|file| fs::write(place.join(file.to_string()), [b'x'; 2048]).expect("writable"));
+    }
+    let tour = guest("wasi-tour.wasm");
+    let precompiled = folder.path().join("tour.cwasm");
+    let compiled = Command::new(&wasmtime).arg("compile").arg(&tour).arg("-o").arg(&precompiled).status();
+    assert!(compiled.expect("wasmtime runs").success());
+    let bench = Bench::new();
+    let root = GuestPath::parse("/src").expect("a guest path");
+    let package = Package::open(&tour, Some(PluginType::QualityGate)).expect("the guest is built");
+    let load = LoadRequest::new(package).grant(GrantRequest::read_tree(folder.path(), root));
+    let plugin = bench.host.load_blocking(load).expect("it loads");
+    let patient = CallOptions { deadline: Some(Duration::from_secs(60)) };
+
+    let last_number = |text: &str| {
+        let digits = text.rsplit(|c: char| !c.is_ascii_digit()).find(|part| !part.is_empty());
+        Duration::from_micros(digits.and_then(|digits| digits.parse().ok()).expect("microseconds"))
+    };
+    let figure = |export: &str, path: &str, what: &str, goal| {
+        let directory = format!("{}::/src", folder.path().display());
+        let call = format!("{export}(\"{path}\")");
+        let arguments = json!({ "path": path }).to_string();
+        let theirs = || {
+            let mut command = Command::new(&wasmtime);
+            command
+                .args(["run", "--allow-precompiled", "--dir", &directory, "--invoke", &call])
+                .arg(&precompiled);
+            let output = command.output().expect("wasmtime runs");
+            last_number(&String::from_utf8_lossy(&output.stdout))
+        };
+        let ours = || {
+            let outcome = plugin.call_blocking(export, &arguments, patient);
+            last_number(outcome.value.as_deref().unwrap_or_else(|| panic!("{outcome:?}")))
+        };
+        // Once each, so that the files are in memory.
+        theirs();
+        ours();
+        let base = measure(times, theirs);
+        Figure {
+            what: what.into(),
+            floor: "the same component under wasmtime run".into(),
+            value: measure(times, ours),
+            base: Some(base),
+            goal,
+            unit: "µs",
+        }
+    };
+    vec![
+        figure("drain-file", "/src/large", "read a file of 1 GiB", "≤ 1.1 ×"),
+        figure("walk-tree", "/src/tree", "walk and read 10,000 files", "≤ 3 ×"),
+    ]
 }
 
 /// A stock component's requests, one after the other, each over a connection of its own in the clear.

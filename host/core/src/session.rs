@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use stockade_ipc::{Answer, Ask, Call, Delegate, Fault, Outcome, ToHost};
@@ -37,7 +38,14 @@ pub(crate) struct Session {
     running: Running,
     /// For calls on a thread, from the first on that waited for more than its worker.
     driver: Option<Driver>,
+    /// Whether there is another processor for the worker to run on.
+    beside: bool,
+    /// Whether the worker was quick to ask something more the last time.
+    chatty: bool,
 }
+
+/// How long a quick worker is listened for.
+const LISTEN: Duration = Duration::from_micros(50);
 
 /// What is to know of the call that runs.
 #[derive(Debug)]
@@ -50,6 +58,8 @@ struct Running {
     until: Instant,
     /// Whether it is on a thread of its own, not in a task.
     on_thread: bool,
+    /// Whether the last that was sent was an answer.
+    answered: bool,
 }
 
 /// Why a session ended under a call.
@@ -107,7 +117,13 @@ impl Session {
         sentinel: Arc<Sentinel>,
     ) -> Session {
         let open = Open::default();
-        let running = Running { spent: Budget::default(), depth: 0, until: Instant::now(), on_thread: false };
+        let running = Running {
+            spent: Budget::default(),
+            depth: 0,
+            until: Instant::now(),
+            on_thread: false,
+            answered: false,
+        };
         let (readiness, driver) = (None, None);
         Session {
             connection,
@@ -121,6 +137,8 @@ impl Session {
             calls: 0,
             running,
             driver,
+            beside: available_parallelism().is_ok_and(|processors| processors.get() > 1),
+            chatty: false,
         }
     }
 
@@ -151,7 +169,7 @@ impl Session {
                     }
                     Step::Read => {}
                 }
-                if self.connection.read_more(true)? == Progress::End {
+                if self.next_part()? == Progress::End {
                     return Err(self.ended());
                 }
             }
@@ -224,6 +242,28 @@ impl Session {
         }
     }
 
+    /// What the worker says next. One that asks one thing after the other is listened for a moment after each
+    /// answer, before this thread sleeps: to be woken takes longer than such a worker does.
+    fn next_part(&mut self) -> io::Result<Progress> {
+        if !std::mem::take(&mut self.running.answered) {
+            return self.connection.read_more(true);
+        }
+        if self.chatty {
+            let began = Instant::now();
+            while began.elapsed() < LISTEN {
+                match self.connection.read_more(false)? {
+                    Progress::Nothing => std::thread::yield_now(),
+                    some => return Ok(some),
+                }
+            }
+            self.chatty = false;
+        }
+        let began = Instant::now();
+        let part = self.connection.read_more(true)?;
+        self.chatty = self.beside && began.elapsed() < LISTEN;
+        Ok(part)
+    }
+
     async fn flushed(&mut self, readiness: &AsyncFd<OwnedFd>) -> io::Result<()> {
         while !self.connection.flush(false)? {
             readiness.writable().await?.clear_ready();
@@ -242,8 +282,13 @@ impl Session {
         call.call = self.calls;
         self.watch.trail.begin_call(self.calls);
         let depth = caller.as_ref().map_or(0, |caller| caller.depth);
-        self.running =
-            Running { spent: Budget::default(), depth, until: Instant::now() + allowance, on_thread };
+        self.running = Running {
+            spent: Budget::default(),
+            depth,
+            until: Instant::now() + allowance,
+            on_thread,
+            answered: false,
+        };
         if let Some(caller) = &caller {
             self.watch.trail.called_by(caller, &call.tool)?;
         }
@@ -344,6 +389,7 @@ impl Session {
     /// Likewise, and answers.
     fn answer(&mut self, ask: &Ask, apart: bool) -> Result<(), Break> {
         let (answer, file) = self.done(ask, apart)?;
+        self.running.answered = true;
         match file {
             Some(file) => self.connection.send_with_files(&answer.into(), &[file.as_fd()])?,
             None => self.connection.send_with_files(&answer.into(), &[])?,
