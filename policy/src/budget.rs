@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-/// What a plugin may have others do for it: an amount, or a limit of one.
+/// What a plugin has others do for it: an amount, or a limit of one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Budget {
@@ -12,6 +12,8 @@ pub struct Budget {
     pub tokens: u64,
     /// What models cost: millionths of the currency that the operator gives prices in.
     pub cost: u64,
+    /// Bytes in the bodies of requests and of their responses.
+    pub http_bytes: u64,
 }
 
 /// What a budget is counted in.
@@ -25,11 +27,13 @@ pub enum Unit {
     Tokens,
     /// [`Budget::cost`].
     Cost,
+    /// [`Budget::http_bytes`].
+    HttpBytes,
 }
 
 impl Unit {
     /// Every unit.
-    pub const ALL: [Unit; 4] = [Self::ToolCalls, Self::ModelCalls, Self::Tokens, Self::Cost];
+    pub const ALL: [Unit; 5] = [Self::ToolCalls, Self::ModelCalls, Self::Tokens, Self::Cost, Self::HttpBytes];
 
     /// Its one name.
     pub const fn as_str(self) -> &'static str {
@@ -38,6 +42,7 @@ impl Unit {
             Self::ModelCalls => "model_calls",
             Self::Tokens => "tokens",
             Self::Cost => "cost",
+            Self::HttpBytes => "http_bytes",
         }
     }
 }
@@ -50,6 +55,7 @@ impl Budget {
             Unit::ModelCalls => self.model_calls,
             Unit::Tokens => self.tokens,
             Unit::Cost => self.cost,
+            Unit::HttpBytes => self.http_bytes,
         }
     }
 
@@ -60,6 +66,7 @@ impl Budget {
             Unit::ModelCalls => &mut self.model_calls,
             Unit::Tokens => &mut self.tokens,
             Unit::Cost => &mut self.cost,
+            Unit::HttpBytes => &mut self.http_bytes,
         } = amount;
     }
 

@@ -57,8 +57,6 @@ pub struct Limits {
     pub http_request_bytes: u64,
     /// Bytes in the body of one response.
     pub http_response_bytes: u64,
-    /// Bytes that a plugin may send and receive in the bodies of a day's requests.
-    pub http_bytes_per_day: u64,
     /// Bytes that a plugin's store may hold: keys, values, and 64 for each entry.
     pub kv_bytes: u64,
     /// What a plugin may have others do in one call, when nobody says otherwise.

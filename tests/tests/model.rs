@@ -54,7 +54,7 @@ fn left(plugin: &Plugin) -> [u64; 3] {
 }
 
 fn budget(model_calls: u64, tokens: u64, cost: u64) -> Budget {
-    Budget { tool_calls: 8, model_calls, tokens, cost }
+    Budget { tool_calls: 8, model_calls, tokens, cost, http_bytes: 0 }
 }
 
 #[test]

@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn budgets_are_read_unit_by_unit() {
         let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-        let profile = Budget { tool_calls: 1, model_calls: 2, tokens: 3, cost: 4 };
+        let profile = Budget { tool_calls: 1, model_calls: 2, tokens: 3, cost: 4, http_bytes: 5 };
         let read = |given: &[&str]| budget("--per-day", &texts(given), profile);
         assert_eq!(read(&[]).expect("one"), profile);
         let some = read(&["tokens=9", "cost=0", "tokens=10"]).expect("one");

@@ -9,8 +9,7 @@ use stockade_ipc::Load;
 use stockade_ipc::bounds::{CONFIG_VALUE, NAME};
 use stockade_package::{InstanceMode, check_imports};
 use stockade_policy::{
-    Budget, Capability, Grants, GuestPath, Limits, PluginType, Profile, Request, Scope, Source, Unresolved,
-    resolve, stands,
+    Capability, Grants, GuestPath, PluginType, Profile, Request, Scope, Source, Unresolved, resolve, stands,
 };
 
 use crate::broker::{Broker, Delegation, Growth, Http, Tree};
@@ -20,7 +19,7 @@ use crate::egress::{Egress, Reach};
 use crate::error::{HostError, memory_limit};
 use crate::flush::Flusher;
 use crate::launch::{Launcher, Namespaces};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Page};
 use crate::load::{GrantRequest, LoadRequest, Means};
 use crate::memfd::{SealedFile, Use, hex};
 use crate::model::{Model, ModelError, Ready};
@@ -224,32 +223,26 @@ impl Host {
             request_bytes: limits.http_request_bytes,
             response_bytes: limits.http_response_bytes,
         };
-        let http = Http::new(Arc::clone(&self.0.egress), reach, limits, secrets);
-        let delegation = self.delegation(plugin, grants, (means.per_call, means.per_day), &limits)?;
+        let (per_call, per_day) =
+            (means.per_call.unwrap_or(limits.per_call), means.per_day.unwrap_or(limits.per_day));
+        let counted = [Capability::Tool, Capability::Model, Capability::Http];
+        let page = if counted.into_iter().any(|capability| grants.has(capability)) {
+            Some(Page::new(self.0.ledger()?, plugin, per_day))
+        } else {
+            None
+        };
+        let delegation = Delegation {
+            registry: Arc::clone(&self.0.registry),
+            number: self.0.registry.number(),
+            egress: Arc::clone(&self.0.egress),
+            models: ready_models(grants, &self.0.models)?,
+            page: page.clone(),
+            per_call,
+        };
+        limits.per_call = per_call;
+        let http = Http::new(Arc::clone(&self.0.egress), reach, limits, secrets, page);
         let broker = Broker::new(grants.clone(), trees, config, Growth::up_to(bytes, files), http);
         Ok(Arc::new(broker.with_store(store).with_delegation(delegation)))
-    }
-
-    /// The plugin's ways to others.
-    fn delegation(
-        &self,
-        plugin: &str,
-        grants: &Grants,
-        (per_call, per_day): (Option<Budget>, Option<Budget>),
-        limits: &Limits,
-    ) -> Result<Delegation, HostError> {
-        let host = &self.0;
-        let counted = grants.has(Capability::Tool) || grants.has(Capability::Model);
-        Ok(Delegation {
-            registry: Arc::clone(&host.registry),
-            number: host.registry.number(),
-            egress: Arc::clone(&host.egress),
-            models: ready_models(grants, &host.models)?,
-            ledger: if counted { Some(host.ledger()?) } else { None },
-            plugin: plugin.to_owned(),
-            per_call: per_call.unwrap_or(limits.per_call),
-            per_day: per_day.unwrap_or(limits.per_day),
-        })
     }
 
     /// Ends every worker and closes the log. Plugins that are still held answer with failures.

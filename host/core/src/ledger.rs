@@ -2,11 +2,12 @@
 //! done, so neither a crash nor a power cut gives anything back.
 
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::time::{ClockId, clock_gettime};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use stockade_policy::{Budget, Unit, stands};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::database::{self, Keeps, Unusable};
 
@@ -19,7 +20,7 @@ const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS day (
         plugin TEXT PRIMARY KEY, number INTEGER NOT NULL, boot TEXT NOT NULL, began_boot INTEGER NOT NULL,
         began_wall INTEGER NOT NULL, tool_calls INTEGER NOT NULL, model_calls INTEGER NOT NULL,
-        tokens INTEGER NOT NULL, cost INTEGER NOT NULL) STRICT;
+        tokens INTEGER NOT NULL, cost INTEGER NOT NULL, http_bytes INTEGER NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS open (
         id INTEGER PRIMARY KEY AUTOINCREMENT, plugin TEXT NOT NULL, day INTEGER NOT NULL,
         tokens INTEGER NOT NULL, cost INTEGER NOT NULL) STRICT;";
@@ -37,6 +38,57 @@ pub(crate) struct Ledger {
 pub(crate) struct Held {
     id: i64,
     amount: Budget,
+}
+
+/// One plugin's page of the books. What the books cannot do comes back as none: nothing is done that could not be
+/// counted.
+#[derive(Clone, Debug)]
+pub(crate) struct Page {
+    ledger: Arc<Ledger>,
+    plugin: Arc<str>,
+    per_day: Budget,
+}
+
+impl Page {
+    pub(crate) fn new(ledger: Arc<Ledger>, plugin: &str, per_day: Budget) -> Page {
+        Page { ledger, plugin: plugin.into(), per_day }
+    }
+
+    /// What is left of the day.
+    pub(crate) fn left(&self) -> Option<Budget> {
+        self.of_the_books(|ledger| ledger.used(&self.plugin)).map(|used| self.per_day.less(used))
+    }
+
+    /// Takes an amount for good; the unit that there is too little of, where there is.
+    pub(crate) fn take(&self, amount: Budget) -> Option<Result<(), Unit>> {
+        self.of_the_books(|ledger| ledger.take(&self.plugin, amount, self.per_day))
+    }
+
+    /// Takes an amount until it is known what it came to.
+    pub(crate) fn hold(&self, amount: Budget) -> Option<Result<Held, Unit>> {
+        self.of_the_books(|ledger| ledger.hold(&self.plugin, amount, self.per_day))
+    }
+
+    /// What was held came to this. Where the books do not work, all of it stays taken.
+    pub(crate) fn settle(&self, held: &Held, came_to: Budget) {
+        self.of_the_books(|ledger| ledger.settle(&self.plugin, held, came_to));
+    }
+
+    /// What was taken for good and not needed.
+    pub(crate) fn give_back(&self, amount: Budget) {
+        self.of_the_books(|ledger| ledger.give_back(&self.plugin, amount));
+    }
+
+    /// Apart from the other tasks of a runtime: it takes a disk.
+    fn of_the_books<T>(&self, act: impl FnOnce(&Ledger) -> rusqlite::Result<T>) -> Option<T> {
+        let apart = Handle::try_current().is_ok_and(|it| it.runtime_flavor() == RuntimeFlavor::MultiThread);
+        let ledger = &*self.ledger;
+        let done = if apart { tokio::task::block_in_place(|| act(ledger)) } else { act(ledger) };
+        done.inspect_err(|error| {
+            tracing::error!(target: "stockade::host", plugin = %self.plugin, %error, "the ledger failed");
+        })
+        .ok()
+    }
 }
 
 /// Where the clocks stand, in milliseconds.
@@ -76,7 +128,7 @@ impl Ledger {
     }
 
     /// What a plugin has used of its day.
-    pub(crate) fn used(&self, plugin: &str) -> rusqlite::Result<Budget> {
+    fn used(&self, plugin: &str) -> rusqlite::Result<Budget> {
         self.used_at(plugin, Clocks::now()?)
     }
 
@@ -87,22 +139,12 @@ impl Ledger {
     }
 
     /// Takes an amount for good; the unit that there is too little of, where there is.
-    pub(crate) fn take(
-        &self,
-        plugin: &str,
-        amount: Budget,
-        most: Budget,
-    ) -> rusqlite::Result<Result<(), Unit>> {
+    fn take(&self, plugin: &str, amount: Budget, most: Budget) -> rusqlite::Result<Result<(), Unit>> {
         Ok(self.hold_at(plugin, amount, most, false, Clocks::now()?)?.map(drop))
     }
 
     /// Takes an amount until it is known what it came to.
-    pub(crate) fn hold(
-        &self,
-        plugin: &str,
-        amount: Budget,
-        most: Budget,
-    ) -> rusqlite::Result<Result<Held, Unit>> {
+    fn hold(&self, plugin: &str, amount: Budget, most: Budget) -> rusqlite::Result<Result<Held, Unit>> {
         self.hold_at(plugin, amount, most, true, Clocks::now()?)
     }
 
@@ -137,8 +179,18 @@ impl Ledger {
         Ok(Ok(Held { id, amount }))
     }
 
+    /// What was taken for good and not needed.
+    fn give_back(&self, plugin: &str, amount: Budget) -> rusqlite::Result<()> {
+        let mut connection = self.connection();
+        let books = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if let Some(Day { used, .. }) = day(&books, plugin, &self.boot, Clocks::now()?)? {
+            add(&books, plugin, used.less(amount))?;
+        }
+        books.commit()
+    }
+
     /// What was held came to this: the rest is given back, or more is taken.
-    pub(crate) fn settle(&self, plugin: &str, held: &Held, came_to: Budget) -> rusqlite::Result<()> {
+    fn settle(&self, plugin: &str, held: &Held, came_to: Budget) -> rusqlite::Result<()> {
         let mut connection = self.connection();
         let books = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let of: Option<i64> = books
@@ -149,7 +201,7 @@ impl Ledger {
         if let Some(of) = of
             && let Some((number, used)) = books
                 .prepare_cached(
-                    "SELECT number, tool_calls, model_calls, tokens, cost FROM day WHERE plugin = ?1",
+                    "SELECT number, tool_calls, model_calls, tokens, cost, http_bytes FROM day WHERE plugin = ?1",
                 )?
                 .query_row([plugin], |row| Ok((row.get::<_, i64>(0)?, amounts(row, 1)?)))
                 .optional()?
@@ -174,8 +226,8 @@ struct Day {
 fn day(books: &Transaction<'_>, plugin: &str, boot: &str, now: Clocks) -> rusqlite::Result<Option<Day>> {
     let found = books
         .prepare_cached(
-            "SELECT boot, began_boot, began_wall, number, tool_calls, model_calls, tokens, cost FROM day \
-             WHERE plugin = ?1",
+            "SELECT boot, began_boot, began_wall, number, tool_calls, model_calls, tokens, cost, http_bytes \
+             FROM day WHERE plugin = ?1",
         )?
         .query_row([plugin], |row| {
             let same = row.get::<_, String>(0)? == boot && stands("ledger.clock");
@@ -193,20 +245,21 @@ fn begin(books: &Transaction<'_>, plugin: &str, boot: &str, now: Clocks) -> rusq
     books.prepare_cached("DELETE FROM open WHERE plugin = ?1")?.execute([plugin])?;
     books
         .prepare_cached(
-            "INSERT INTO day VALUES (?1, 1, ?2, ?3, ?4, 0, 0, 0, 0) ON CONFLICT (plugin) DO UPDATE SET \
+            "INSERT INTO day VALUES (?1, 1, ?2, ?3, ?4, 0, 0, 0, 0, 0) ON CONFLICT (plugin) DO UPDATE SET \
              number = number + 1, boot = ?2, began_boot = ?3, began_wall = ?4, tool_calls = 0, model_calls = 0, \
-             tokens = 0, cost = 0 RETURNING number",
+             tokens = 0, cost = 0, http_bytes = 0 RETURNING number",
         )?
         .query_row(params![plugin, boot, now.boot, now.wall], |row| row.get(0))
 }
 
 fn add(books: &Transaction<'_>, plugin: &str, used: Budget) -> rusqlite::Result<()> {
-    let [tool_calls, model_calls, tokens, cost] = Unit::ALL.map(|unit| number_of(used.get(unit)));
+    let [tool_calls, model_calls, tokens, cost, http_bytes] = Unit::ALL.map(|unit| number_of(used.get(unit)));
     books
         .prepare_cached(
-            "UPDATE day SET tool_calls = ?2, model_calls = ?3, tokens = ?4, cost = ?5 WHERE plugin = ?1",
+            "UPDATE day SET tool_calls = ?2, model_calls = ?3, tokens = ?4, cost = ?5, http_bytes = ?6 \
+             WHERE plugin = ?1",
         )?
-        .execute(params![plugin, tool_calls, model_calls, tokens, cost])
+        .execute(params![plugin, tool_calls, model_calls, tokens, cost, http_bytes])
         .map(drop)
 }
 
@@ -227,8 +280,8 @@ fn number_of(amount: u64) -> i64 {
 mod tests {
     use super::*;
 
-    const MOST: Budget = Budget { tool_calls: 3, model_calls: 3, tokens: 100, cost: 1_000 };
-    const CALL: Budget = Budget { tool_calls: 1, model_calls: 0, tokens: 0, cost: 0 };
+    const MOST: Budget = Budget { tool_calls: 3, model_calls: 3, tokens: 100, cost: 1_000, http_bytes: 100 };
+    const CALL: Budget = Budget { tool_calls: 1, model_calls: 0, tokens: 0, cost: 0, http_bytes: 0 };
 
     fn ledger() -> (Ledger, tempfile::TempDir) {
         let state = tempfile::tempdir().unwrap();
@@ -236,7 +289,7 @@ mod tests {
     }
 
     fn question(tokens: u64, cost: u64) -> Budget {
-        Budget { tool_calls: 0, model_calls: 1, tokens, cost }
+        Budget { model_calls: 1, tokens, cost, ..Budget::default() }
     }
 
     fn calls(ledger: &Ledger, now: Clocks) -> u64 {

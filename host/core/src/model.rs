@@ -220,10 +220,10 @@ impl Ready {
             return Err(if by_tokens == 0 { Unit::Tokens } else { Unit::Cost });
         }
         let most = Budget {
-            tool_calls: 0,
             model_calls: 1,
             tokens: input + u64::from(max_output),
             cost: self.model.cost(input, u64::from(max_output)),
+            ..Budget::default()
         };
         Ok(Question { most, max_output })
     }
@@ -290,10 +290,10 @@ impl Ready {
         let came_to = match usage {
             None => question.most,
             Some(Usage { prompt_tokens, completion_tokens }) => Budget {
-                tool_calls: 0,
                 model_calls: 1,
                 tokens: prompt_tokens.saturating_add(completion_tokens),
                 cost: self.model.cost(prompt_tokens, completion_tokens),
+                ..Budget::default()
             },
         };
         let choice = completion.and_then(|completion| completion.choices.into_iter().next());

@@ -281,6 +281,7 @@ impl Session {
         self.calls += 1;
         call.call = self.calls;
         self.watch.trail.begin_call(self.calls);
+        self.open.requests.begin_call();
         let depth = caller.as_ref().map_or(0, |caller| caller.depth);
         self.running = Running {
             spent: Budget::default(),

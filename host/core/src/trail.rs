@@ -243,11 +243,16 @@ impl Trail {
     }
 
     /// A budget has too little left.
-    pub(crate) fn exhausted(&self, ask: &Ask<'_>, unit: Unit, of: &str) -> Result<(), Unrecorded> {
+    pub(crate) fn exhausted(
+        &self,
+        (operation, resource): (&'static str, &str),
+        unit: Unit,
+        of: &str,
+    ) -> Result<(), Unrecorded> {
         let record = self
             .record(Layer::Limits, "budget", Decision::Denied)
-            .operation(ask.operation())
-            .resource(ask.resource().to_owned())
+            .operation(operation)
+            .resource(resource.to_owned())
             .rule(format!("per_{of}.{}", unit.as_str()), "profile or operator")
             .reason(format!("the {of} has too little left of {}", unit.as_str()))
             .next_step("wait for the next day, or give the plugin a larger budget (--per-call, --per-day)");

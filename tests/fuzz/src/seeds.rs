@@ -211,7 +211,13 @@ pub fn to_worker() -> Vec<ToWorker> {
             description: String::new(),
             arguments: "{}".into(),
         }])),
-        ToWorker::Delegated(Delegated::Left(Budget { tool_calls: 1, model_calls: 2, tokens: 3, cost: 4 })),
+        ToWorker::Delegated(Delegated::Left(Budget {
+            tool_calls: 1,
+            model_calls: 2,
+            tokens: 3,
+            cost: 4,
+            http_bytes: 5,
+        })),
         ToWorker::Delegated(Delegated::Answered(ModelResponse {
             reply: ModelReply { text: "so".into(), calls: Vec::new() },
             cut: false,

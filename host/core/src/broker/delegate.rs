@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use stockade_ipc::{Delegate, Delegated};
 use stockade_policy::Budget;
-use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::Broker;
 use crate::egress::Egress;
-use crate::ledger::Ledger;
+use crate::ledger::Page;
 use crate::model::Ready;
 use crate::registry::{Caller, Number, Registry};
 use crate::trail::{Trail, Unrecorded};
@@ -22,12 +21,9 @@ pub(crate) struct Delegation {
     pub(crate) egress: Arc<Egress>,
     /// By the operator's names: those that are granted.
     pub(crate) models: BTreeMap<String, Ready>,
-    /// The books, where anything is granted that is counted.
-    pub(crate) ledger: Option<Arc<Ledger>>,
-    /// Whose page of them.
-    pub(crate) plugin: String,
+    /// Of the books, where anything is granted that is counted.
+    pub(crate) page: Option<Page>,
     pub(crate) per_call: Budget,
-    pub(crate) per_day: Budget,
 }
 
 impl Broker {
@@ -54,18 +50,6 @@ impl Broker {
 impl Delegation {
     /// What can be used now.
     pub(super) fn left(&self, spent: Budget) -> Option<Budget> {
-        let used = self.on_the_books(|ledger| ledger.used(&self.plugin))?;
-        Some(self.per_call.less(spent).within(self.per_day.less(used)))
-    }
-
-    /// Does something with the books, apart from the other tasks of a runtime: it takes a disk.
-    pub(super) fn on_the_books<T>(&self, act: impl FnOnce(&Ledger) -> rusqlite::Result<T>) -> Option<T> {
-        let ledger = self.ledger.as_ref()?;
-        let apart = Handle::try_current().is_ok_and(|it| it.runtime_flavor() == RuntimeFlavor::MultiThread);
-        let done = if apart { tokio::task::block_in_place(|| act(ledger)) } else { act(ledger) };
-        done.inspect_err(|error| {
-            tracing::error!(target: "stockade::host", plugin = %self.plugin, %error, "the ledger failed");
-        })
-        .ok()
+        Some(self.per_call.less(spent).within(self.page.as_ref()?.left()?))
     }
 }

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use stockade_ipc::bounds::{HTTP_FIRST, HTTP_OPEN, WRITE};
 use stockade_ipc::{Answer, Ask, Bytes as Block, HttpBody, HttpFault, HttpField, HttpInterest, HttpRequest};
-use stockade_policy::{HttpTarget, Limits, stands};
+use stockade_policy::{Budget, HttpTarget, Limits, Unit, stands};
 use tokio::runtime::Handle;
 
 use super::{Broker, Reply, denied};
 use crate::egress::{Content, Egress, Event, Exchange, Order, Reach, fields};
+use crate::ledger::Page;
 use crate::secret::Secrets;
 use crate::trail::{Trail, Unrecorded};
 
@@ -31,23 +32,30 @@ pub(crate) struct Http {
     reach: Reach,
     limits: Limits,
     secrets: Arc<Secrets>,
+    /// Of the books; none where nothing is granted.
+    page: Option<Page>,
     used: Mutex<Used>,
 }
 
-/// What a plugin has used up. By the monotonic clock: nobody turns that back.
+/// What a plugin has used up.
 #[derive(Debug)]
 struct Used {
-    /// Until when the requests so far use the rate up.
+    /// Until when the requests so far use the rate up, by the monotonic clock: nobody turns that back.
     rate_until: Instant,
-    day_began: Instant,
-    bytes: u64,
+    /// Bytes that were taken of the day and have not been sent or received yet.
+    in_hand: u64,
 }
+
+/// Bytes that are taken of a day at once: the books are on a disk.
+const PORTION: u64 = 4 << 20;
 
 /// Requests of one worker that are on their way.
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
     open: BTreeMap<u32, Exchange>,
     last: u32,
+    /// Bytes that the running call has sent and received.
+    bytes: u64,
     /// Where they run; in threads of their own if it is not said.
     runtime: Option<Handle>,
 }
@@ -60,10 +68,15 @@ pub(crate) struct Awaited {
 }
 
 impl Http {
-    pub(crate) fn new(egress: Arc<Egress>, reach: Reach, limits: Limits, secrets: Secrets) -> Http {
-        let now = Instant::now();
-        let used = Mutex::new(Used { rate_until: now, day_began: now, bytes: 0 });
-        Http { egress, reach, limits, secrets: Arc::new(secrets), used }
+    pub(crate) fn new(
+        egress: Arc<Egress>,
+        reach: Reach,
+        limits: Limits,
+        secrets: Secrets,
+        page: Option<Page>,
+    ) -> Http {
+        let used = Mutex::new(Used { rate_until: Instant::now(), in_hand: 0 });
+        Http { egress, reach, limits, secrets: Arc::new(secrets), page, used }
     }
 
     /// A way out that nothing may take.
@@ -71,7 +84,7 @@ impl Http {
     pub(crate) fn none() -> Http {
         let limits = stockade_policy::Profile::of(stockade_policy::PluginType::Node).limits;
         let reach = Reach { opened: Arc::new([]), request_bytes: 0, response_bytes: 0 };
-        Http::new(Arc::default(), reach, limits, Secrets::default())
+        Http::new(Arc::default(), reach, limits, Secrets::default(), None)
     }
 
     fn used(&self) -> std::sync::MutexGuard<'_, Used> {
@@ -92,14 +105,38 @@ impl Http {
         within || !stands("http.rate")
     }
 
-    /// Counts bytes; false where the day has no more.
-    fn bytes(&self, count: usize, now: Instant) -> bool {
-        let mut used = self.used();
-        if now - used.day_began >= DAY {
-            *used = Used { day_began: now, bytes: 0, ..*used };
+    /// Counts bytes, besides those that the call has had; which time it is that has no more, where one has not.
+    fn bytes(&self, count: usize, of_call: &mut u64) -> Result<(), &'static str> {
+        let count = count as u64;
+        *of_call = of_call.saturating_add(count);
+        if *of_call > self.limits.per_call.http_bytes && stands("http.bytes-a-call") {
+            return Err("call");
         }
-        used.bytes = used.bytes.saturating_add(count as u64);
-        used.bytes <= self.limits.http_bytes_per_day || !stands("http.bytes-a-day")
+        let mut used = self.used();
+        if count > used.in_hand {
+            let missing = count - used.in_hand;
+            let take = |http_bytes| {
+                let taken = self.page.as_ref()?.take(Budget { http_bytes, ..Budget::default() })?;
+                taken.ok().map(|()| http_bytes)
+            };
+            let portion = Some(missing.max(PORTION)).and_then(take).or_else(|| take(missing));
+            match portion {
+                Some(taken) => used.in_hand += taken,
+                None if stands("http.bytes-a-day") => return Err("day"),
+                None => used.in_hand = count,
+            }
+        }
+        used.in_hand -= count;
+        Ok(())
+    }
+}
+
+impl Drop for Http {
+    fn drop(&mut self) {
+        let http_bytes = self.used().in_hand;
+        if let Some(page) = self.page.as_ref().filter(|_| http_bytes > 0) {
+            page.give_back(Budget { http_bytes, ..Budget::default() });
+        }
     }
 }
 
@@ -112,6 +149,11 @@ impl Requests {
     /// Whether an ask wants to be answered at once, with what is there by then.
     pub(crate) const fn looks(ask: &Ask) -> bool {
         matches!(ask, Ask::HttpHead { wait: false, .. } | Ask::HttpRead { wait: false, .. })
+    }
+
+    /// A call begins, which has sent and received nothing yet.
+    pub(crate) fn begin_call(&mut self) {
+        self.bytes = 0;
     }
 
     /// What has to come before the ask can be answered; none where nothing has.
@@ -227,10 +269,10 @@ impl Broker {
         let body = match body {
             HttpBody::Follows => Content::Follows(promised),
             HttpBody::None => Content::Whole(Bytes::new()),
-            HttpBody::Whole(bytes) if !self.http.bytes(bytes.0.len(), Instant::now()) => {
-                return self.day_is_over(trail);
-            }
-            HttpBody::Whole(bytes) => Content::Whole(Bytes::copy_from_slice(&bytes.0)),
+            HttpBody::Whole(bytes) => match self.http.bytes(bytes.0.len(), &mut requests.bytes) {
+                Ok(()) => Content::Whole(Bytes::copy_from_slice(&bytes.0)),
+                Err(of) => return self.no_bytes_left(of, trail),
+            },
         };
         if let Content::Whole(bytes) = &body
             && promised.is_some_and(|promised| promised != bytes.len() as u64)
@@ -271,9 +313,9 @@ impl Broker {
         trail: &Trail,
     ) -> Result<Reply, Unrecorded> {
         let Some(exchange) = requests.open.get(&request) else { return unknown(request, trail) };
-        if !self.http.bytes(bytes.len(), Instant::now()) {
+        if let Err(of) = self.http.bytes(bytes.len(), &mut requests.bytes) {
             requests.open.remove(&request);
-            return self.day_is_over(trail);
+            return self.no_bytes_left(of, trail);
         }
         if !exchange.upload(Bytes::copy_from_slice(bytes)) {
             return failed(HttpFault::Terminated);
@@ -398,11 +440,13 @@ impl Broker {
         requests: &mut Requests,
         trail: &Trail,
     ) -> Result<Result<(Block, Option<Vec<HttpField>>), Reply>, Unrecorded> {
-        if self.http.bytes(part.0.0.len(), Instant::now()) {
-            return Ok(Ok(part));
+        match self.http.bytes(part.0.0.len(), &mut requests.bytes) {
+            Ok(()) => Ok(Ok(part)),
+            Err(of) => {
+                requests.open.remove(&request);
+                Ok(Err(self.no_bytes_left(of, trail)?))
+            }
         }
-        requests.open.remove(&request);
-        Ok(Err(self.day_is_over(trail)?))
     }
 
     /// What else comes in place of a head or a body.
@@ -416,8 +460,8 @@ impl Broker {
         }
     }
 
-    fn day_is_over(&self, trail: &Trail) -> Result<Reply, Unrecorded> {
-        trail.over_budget("", "more bytes than the plugin may send and receive in a day")?;
+    fn no_bytes_left(&self, of: &'static str, trail: &Trail) -> Result<Reply, Unrecorded> {
+        trail.exhausted(("http", ""), Unit::HttpBytes, of)?;
         failed(HttpFault::LimitReached)
     }
 
@@ -446,20 +490,48 @@ mod tests {
     use stockade_policy::{PluginType, Profile};
 
     use super::*;
+    use crate::ledger::Ledger;
+
+    fn counted(state: &std::path::Path, day: u64) -> Http {
+        let ledger = Arc::new(Ledger::open(state).unwrap());
+        let day = Budget { http_bytes: day, ..Budget::default() };
+        let mut http = Http::none();
+        http.limits = Profile::of(PluginType::Integration).limits;
+        http.page = Some(Page::new(ledger, "p", day));
+        http
+    }
 
     #[test]
-    fn d14_bytes_are_counted_by_the_day() {
-        let mut http = Http::none();
-        http.limits = Limits { http_bytes_per_day: 100, ..Profile::of(PluginType::Integration).limits };
-        let began = Instant::now();
-        assert!(http.bytes(60, began));
-        assert!(http.bytes(40, began));
-        assert!(!http.bytes(1, began));
-        assert!(!http.bytes(0, began + DAY - Duration::from_secs(1)));
-        assert!(http.bytes(100, began + DAY));
+    fn d14_bytes_are_counted_by_the_day_for_all_of_a_plugins_lives() {
+        let state = tempfile::tempdir().unwrap();
+        let call = &mut 0;
+        let first = counted(state.path(), 100);
+        assert_eq!(first.bytes(60, call), Ok(()));
+        assert_eq!(first.bytes(41, call), Err("day"));
+        // What was taken ahead is given back, and what was used is not.
+        drop(first);
+        let second = counted(state.path(), 10 * PORTION);
+        assert_eq!(second.bytes(1, call), Ok(()));
+        drop(second);
+        let third = counted(state.path(), 100);
+        assert_eq!(third.bytes(39, call), Ok(()));
+        assert_eq!(third.bytes(1, call), Err("day"));
+        assert_eq!(third.bytes(0, call), Ok(()));
+        assert_eq!(Http::none().bytes(1, &mut 0), Err("call"));
+    }
+
+    #[test]
+    fn d14_bytes_are_counted_by_the_call() {
+        let state = tempfile::tempdir().unwrap();
+        let mut http = counted(state.path(), 1_000);
+        http.limits.per_call.http_bytes = 100;
+        let call = &mut 0;
+        assert_eq!(http.bytes(100, call), Ok(()));
+        assert_eq!(http.bytes(1, call), Err("call"));
         // No sum is too large to be compared.
-        assert!(!http.bytes(usize::MAX, began + DAY));
-        assert!(!http.bytes(usize::MAX, began + DAY));
+        assert_eq!(http.bytes(usize::MAX, call), Err("call"));
+        assert_eq!(http.bytes(usize::MAX, call), Err("call"));
+        assert_eq!(http.bytes(100, &mut 0), Ok(()));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::model::{Reckoned, Said, never_asked};
 use crate::trail::{Trail, Unrecorded};
 
 /// A question that came to nothing else.
-const ASKED: Budget = Budget { tool_calls: 0, model_calls: 1, tokens: 0, cost: 0 };
+const ASKED: Budget = Budget { tool_calls: 0, model_calls: 1, tokens: 0, cost: 0, http_bytes: 0 };
 
 impl Broker {
     pub(super) async fn ask_model(
@@ -27,7 +27,9 @@ impl Broker {
         let unavailable = |why: &str| Ok(Delegated::Unavailable(why.to_owned()));
         // Every granted model was made ready when the plugin was loaded.
         let Some(model) = others.models.get(&request.model) else { return unavailable("it was not set up") };
-        let Some(left) = others.left(*spent) else { return unavailable("the ledger does not work") };
+        let (Some(page), Some(left)) = (&others.page, others.left(*spent)) else {
+            return unavailable("the ledger does not work");
+        };
         let question =
             match model.question(request, if stands("model.left") { left } else { others.per_call }) {
                 Ok(question) => question,
@@ -41,12 +43,11 @@ impl Broker {
             Ok(order) => order,
             Err(why) => return Ok(Delegated::Invalid(why)),
         };
-        let held =
-            match others.on_the_books(|ledger| ledger.hold(&others.plugin, question.most, others.per_day)) {
-                None => return unavailable("the ledger does not work"),
-                Some(Err(unit)) => return self.exhausted(&ask, unit, "day", trail),
-                Some(Ok(held)) => held,
-            };
+        let held = match page.hold(question.most) {
+            None => return unavailable("the ledger does not work"),
+            Some(Err(unit)) => return self.exhausted(&ask, unit, "day", trail),
+            Some(Ok(held)) => held,
+        };
         let before = *spent;
         *spent = before.and(question.most);
         trail.allowed(&ask, &rule)?;
@@ -59,8 +60,7 @@ impl Broker {
             Err(fault) => (if never_asked(fault) { ASKED } else { question.most }, unanswered(fault)),
         };
         *spent = before.and(came_to);
-        // Where it does not work, all of it stays taken.
-        others.on_the_books(|ledger| ledger.settle(&others.plugin, &held, came_to));
+        page.settle(&held, came_to);
         trail.reckoned(&ask, came_to)?;
         Ok(told)
     }

@@ -11,7 +11,7 @@ use crate::outcome::{Outcome, Status};
 use crate::registry::{Caller, DEEPEST};
 use crate::trail::{Trail, Unrecorded};
 
-const ONE: Budget = Budget { tool_calls: 1, model_calls: 0, tokens: 0, cost: 0 };
+const ONE: Budget = Budget { tool_calls: 1, model_calls: 0, tokens: 0, cost: 0, http_bytes: 0 };
 /// What a tool's description takes besides its texts, on the wire.
 const AROUND: usize = 64;
 
@@ -66,7 +66,7 @@ impl Broker {
         if others.per_call.less(*spent).lacks(ONE).is_some() && stands("tool.per-call") {
             return self.exhausted(&ask, Unit::ToolCalls, "call", trail);
         }
-        match others.on_the_books(|ledger| ledger.take(&others.plugin, ONE, others.per_day)) {
+        match others.page.as_ref().and_then(|page| page.take(ONE)) {
             None => return unavailable("the ledger does not work"),
             Some(Err(unit)) => return self.exhausted(&ask, unit, "day", trail),
             Some(Ok(())) => *spent = spent.and(ONE),
@@ -83,7 +83,7 @@ impl Broker {
         of: &'static str,
         trail: &Trail,
     ) -> Result<Delegated, Unrecorded> {
-        trail.exhausted(ask, unit, of)?;
+        trail.exhausted((ask.operation(), ask.resource()), unit, of)?;
         Ok(Delegated::Exhausted(format!("{} of the {of}", unit.as_str())))
     }
 }
