@@ -27,6 +27,10 @@ pub struct Profile {
     pub ceiling: BTreeMap<Capability, u32>,
     /// What one worker can use up.
     pub limits: Limits,
+    /// What a plugin may have others do in one call, when nobody says otherwise.
+    pub per_call: Budget,
+    /// What it may have others do in a day, which begins with what it does first.
+    pub per_day: Budget,
 }
 
 /// What one worker can use up. Sizes in bytes.
@@ -59,10 +63,6 @@ pub struct Limits {
     pub http_response_bytes: u64,
     /// Bytes that a plugin's store may hold: keys, values, and 64 for each entry.
     pub kv_bytes: u64,
-    /// What a plugin may have others do in one call, when nobody says otherwise.
-    pub per_call: Budget,
-    /// What it may have others do in a day, which begins with what it does first.
-    pub per_day: Budget,
 }
 
 /// Why a profile document is not one.

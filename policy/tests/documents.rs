@@ -63,7 +63,7 @@ fn documents_that_are_not_profiles_are_refused() {
         ("open_files = 16", "open_files = -1"),
         ("open_files = 16", "open_files = 1.5"),
         ("# nothing", "tool = \"many\""),
-        ("version = 2", "version = 4294967296"),
+        ("version = 3", "version = 4294967296"),
     ];
     for (from, to) in syntax {
         assert!(matches!(changed(from, to), Err(ProfileError::Syntax(_))), "{to}");

@@ -497,6 +497,38 @@ fn a_stock_javascript_component_fetches_under_grants() {
     assert_eq!(stage.bench.found(Layer::Worker, "http", Decision::Denied).len(), 2);
 }
 
+/// Python's own client wants a socket, which nobody has: it gets an error of the system. The interface is there.
+#[test]
+fn a_python_component_fetches_under_grants_and_has_no_socket() {
+    let file = guest("fetch-python.wasm");
+    if !file.exists() {
+        skipped("a_python_component_fetches_under_grants_and_has_no_socket", "the guest was not built");
+        return;
+    }
+    let bench = Bench::new();
+    let (open, closed) = (Site::plain(), Site::plain());
+    let package = Package::open(file, Some(PluginType::Integration)).unwrap();
+    let request = LoadRequest::new(package)
+        .grant(GrantRequest::http(format!("http://{}", open.authority()).parse().unwrap()))
+        .allow_addresses("127.0.0.0/8".parse().unwrap());
+    let plugin = bench.host.load_blocking(request).unwrap();
+    let said = |export: &str, arguments: Json| {
+        let patient = CallOptions { deadline: Some(Duration::from_secs(60)) };
+        let outcome = plugin.call_blocking(export, &arguments.to_string(), patient);
+        if outcome.is_ok() { Ok(value(&outcome)) } else { Err(outcome.reason.expect("a reason").message) }
+    };
+    let fetched = said("fetch", json!({ "host": open.authority(), "path": "/hello" }));
+    assert_eq!(fetched.unwrap(), json!([200, "hello from /hello"]));
+    let refused = said("fetch", json!({ "host": closed.authority(), "path": "/" })).unwrap_err();
+    assert!(refused.contains("RequestDenied"), "{refused}");
+    let url = format!("http://{}/hello", open.address);
+    let socket = said("open-socket", json!({ "url": url })).unwrap_err();
+    assert!(socket.contains("Error"), "{socket}");
+    assert!(closed.seen().is_empty() && open.seen().len() == 1);
+    assert_eq!(bench.found(Layer::Worker, "http", Decision::Denied).len(), 1);
+    assert!(!bench.found(Layer::Worker, "socket", Decision::Denied).is_empty());
+}
+
 #[test]
 fn d2_a_name_is_looked_up_once_and_each_of_its_addresses_is_checked() {
     const TEST: &str = "d2_a_name_is_looked_up_once_and_each_of_its_addresses_is_checked";

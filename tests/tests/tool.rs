@@ -206,7 +206,7 @@ fn d14_calls_are_counted_by_call_and_by_day_for_all_of_a_plugins_lives() {
     let fourth = load(13);
     assert_eq!((times(&fourth, 4), left(&fourth)), (json!(1), json!(0)));
     // A limit that was not named is the profile's.
-    let most = Profile::of(PluginType::Agent).limits.per_call;
+    let most = Profile::of(PluginType::Agent).per_call;
     let other = agent(&bench, "other", &[GREET]);
     assert_eq!(left(&other), most.tool_calls);
 }

@@ -200,6 +200,7 @@ pub(crate) fn test_guests(progress: Progress<'_>) -> Result<GuestReport> {
         ("greet-python", python::Script::Greet),
         ("greet-python-wasi", python::Script::GreetWasi),
         ("files-python", python::Script::Files),
+        ("fetch-python", python::Script::Fetch),
     ] {
         let inputs = ["tests/guests/python", "tests/guests/wit"];
         let recipe = Recipe { name, output: places.guest(name), inputs: &inputs };

@@ -25,9 +25,9 @@ pub(crate) fn request(setup: &Setup, base: &Path) -> Result<LoadRequest, Failure
 
     let package =
         Package::open(base.join(&setup.plugin), plugin_type).map_err(|error| Failure::of(&error))?;
-    let limits = &Profile::of(package.identity.plugin_type).limits;
-    let per_call = value::budget("--per-call", &setup.per_call, limits.per_call)?;
-    let per_day = value::budget("--per-day", &setup.per_day, limits.per_day)?;
+    let profile = Profile::of(package.identity.plugin_type);
+    let per_call = value::budget("--per-call", &setup.per_call, profile.per_call)?;
+    let per_day = value::budget("--per-day", &setup.per_day, profile.per_day)?;
     let mut request = LoadRequest::new(package).budget_per_call(per_call).budget_per_day(per_day);
     for grant in grants {
         request = request.grant(grant);
@@ -39,7 +39,7 @@ pub(crate) fn request(setup: &Setup, base: &Path) -> Result<LoadRequest, Failure
         request = request.memory_bytes(bytes);
     }
     if let Some(bytes) = write_limit {
-        request = request.write_quota(bytes, limits.written_files);
+        request = request.write_quota(bytes, profile.limits.written_files);
     }
     if setup.scratch {
         request = request.scratch();

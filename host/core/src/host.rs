@@ -223,11 +223,10 @@ impl Host {
             request_bytes: limits.http_request_bytes,
             response_bytes: limits.http_response_bytes,
         };
-        let (per_call, per_day) =
-            (means.per_call.unwrap_or(limits.per_call), means.per_day.unwrap_or(limits.per_day));
+        let budgets = [means.per_call.unwrap_or(profile.per_call), means.per_day.unwrap_or(profile.per_day)];
         let counted = [Capability::Tool, Capability::Model, Capability::Http];
         let page = if counted.into_iter().any(|capability| grants.has(capability)) {
-            Some(Page::new(self.0.ledger()?, plugin, per_day))
+            Some(Page::new(self.0.ledger()?, plugin, budgets))
         } else {
             None
         };
@@ -237,9 +236,7 @@ impl Host {
             egress: Arc::clone(&self.0.egress),
             models: ready_models(grants, &self.0.models)?,
             page: page.clone(),
-            per_call,
         };
-        limits.per_call = per_call;
         let http = Http::new(Arc::clone(&self.0.egress), reach, limits, secrets, page);
         let broker = Broker::new(grants.clone(), trees, config, Growth::up_to(bytes, files), http);
         Ok(Arc::new(broker.with_store(store).with_delegation(delegation)))

@@ -46,12 +46,14 @@ pub(crate) struct Held {
 pub(crate) struct Page {
     ledger: Arc<Ledger>,
     plugin: Arc<str>,
+    pub(crate) per_call: Budget,
     per_day: Budget,
 }
 
 impl Page {
-    pub(crate) fn new(ledger: Arc<Ledger>, plugin: &str, per_day: Budget) -> Page {
-        Page { ledger, plugin: plugin.into(), per_day }
+    /// A plugin's page, and what it may use in a call and in a day.
+    pub(crate) fn new(ledger: Arc<Ledger>, plugin: &str, [per_call, per_day]: [Budget; 2]) -> Page {
+        Page { ledger, plugin: plugin.into(), per_call, per_day }
     }
 
     /// What is left of the day.

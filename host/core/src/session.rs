@@ -154,16 +154,11 @@ impl Session {
                 match self.advance(number, false)? {
                     Step::Returned(outcome) => return Ok(outcome),
                     Step::Ask(ask) => {
-                        self.drive(async |session| {
-                            session.wait_and_answer(ask, false).await?;
-                            // What has ended is closed while the worker goes on.
-                            tokio::task::yield_now().await;
-                            Ok(())
-                        })?;
+                        self.ask_on_thread(ask)?;
                         continue;
                     }
                     Step::Delegate(what) => {
-                        self.drive(async |session| session.delegate(&what).await)?;
+                        self.delegate_on_thread(&what)?;
                         self.connection.flush(true)?;
                         continue;
                     }
@@ -307,10 +302,26 @@ impl Session {
         self.driver.take().map_or_else(Driver::new, Ok)
     }
 
-    /// Waits for something on this thread.
-    fn drive(&mut self, what: impl AsyncFnOnce(&mut Session) -> Result<(), Break>) -> Result<(), Break> {
+    /// [`wait_and_answer`](Self::wait_and_answer) on this thread. A function of its own, and a boxed future: calls
+    /// that wait for nothing run on small stacks.
+    #[inline(never)]
+    fn ask_on_thread(&mut self, ask: Ask) -> Result<(), Break> {
         let driver = self.take_driver()?;
-        let done = driver.wait_for(what(self));
+        let done = driver.wait_for(Box::pin(async {
+            self.wait_and_answer(ask, false).await?;
+            // What has ended is closed while the worker goes on.
+            tokio::task::yield_now().await;
+            Ok(())
+        }));
+        self.driver = Some(driver);
+        done
+    }
+
+    /// [`delegate`](Self::delegate) likewise.
+    #[inline(never)]
+    fn delegate_on_thread(&mut self, what: &Delegate) -> Result<(), Break> {
+        let driver = self.take_driver()?;
+        let done = driver.wait_for(Box::pin(self.delegate(what)));
         self.driver = Some(driver);
         done
     }

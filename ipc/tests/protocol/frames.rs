@@ -106,7 +106,7 @@ fn b1_a_claim_over_its_limit_gets_no_room() {
 #[test]
 fn b4_unknown_kinds_other_versions_and_reserved_bytes_are_refused() {
     let phases = session(Phase::Calling);
-    for kind in (0..=255).filter(|kind| !(1..=13).contains(kind)) {
+    for kind in (0..=255).filter(|kind| !(1..=15).contains(kind)) {
         assert_eq!(judge(&phases, &header(0, kind)), Err(Fault::UnknownKind(kind)));
     }
     for protocol in (0..=255).filter(|&protocol| protocol != PROTOCOL) {

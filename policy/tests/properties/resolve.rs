@@ -157,6 +157,6 @@ fn rules_name_their_resource_and_their_document() {
     let profile = Profile::of(PluginType::QualityGate);
     let resolution = resolve(profile, &[fs("/src", Some(Source::CommandLine))]);
     let shown: Vec<String> = resolution.grants.iter().map(|grant| grant.rule.to_string()).collect();
-    assert!(shown.contains(&"log (profile quality_gate v3)".to_owned()), "{shown:?}");
+    assert!(shown.contains(&"log (profile quality_gate v4)".to_owned()), "{shown:?}");
     assert!(shown.contains(&"fs.read:/src (command line)".to_owned()), "{shown:?}");
 }

@@ -94,7 +94,10 @@ fn leads_to(phase: Phase, kind: Kind) -> Option<Phase> {
         (Phase::Loading, Kind::Refused) => Phase::Loading,
         (Phase::Idle, Kind::Call) => Phase::Calling,
         (Phase::Calling, Kind::Return) => Phase::Idle,
-        (Phase::Calling, Kind::Ask | Kind::Answer | Kind::Log | Kind::Refused) => Phase::Calling,
+        (
+            Phase::Calling,
+            Kind::Ask | Kind::Answer | Kind::Log | Kind::Refused | Kind::Delegate | Kind::Delegated,
+        ) => Phase::Calling,
         _ => return None,
     })
 }

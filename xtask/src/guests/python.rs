@@ -20,12 +20,15 @@ pub(super) enum Script {
     GreetWasi,
     /// With files.
     Files,
+    /// With requests.
+    Fetch,
 }
 
 pub(super) fn build(places: &Places, script: Script, progress: Progress<'_>) -> Result<Made> {
     let (source, module, wit, world) = match script {
         Script::Greet | Script::GreetWasi => ("app.py", "app", "wit/greet.wit", "greet"),
         Script::Files => ("files.py", "files", "python/files.wit", "files-tour"),
+        Script::Fetch => ("fetch.py", "fetch", "python/fetch", "fetch-python"),
     };
     let program = install(places, progress)?;
     let folder = places.root.join(GUESTS);

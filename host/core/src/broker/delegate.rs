@@ -23,7 +23,6 @@ pub(crate) struct Delegation {
     pub(crate) models: BTreeMap<String, Ready>,
     /// Of the books, where anything is granted that is counted.
     pub(crate) page: Option<Page>,
-    pub(crate) per_call: Budget,
 }
 
 impl Broker {
@@ -50,6 +49,7 @@ impl Broker {
 impl Delegation {
     /// What can be used now.
     pub(super) fn left(&self, spent: Budget) -> Option<Budget> {
-        Some(self.per_call.less(spent).within(self.page.as_ref()?.left()?))
+        let page = self.page.as_ref()?;
+        Some(page.per_call.less(spent).within(page.left()?))
     }
 }

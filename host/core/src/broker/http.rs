@@ -109,7 +109,8 @@ impl Http {
     fn bytes(&self, count: usize, of_call: &mut u64) -> Result<(), &'static str> {
         let count = count as u64;
         *of_call = of_call.saturating_add(count);
-        if *of_call > self.limits.per_call.http_bytes && stands("http.bytes-a-call") {
+        let per_call = self.page.as_ref().map_or(0, |page| page.per_call.http_bytes);
+        if *of_call > per_call && stands("http.bytes-a-call") {
             return Err("call");
         }
         let mut used = self.used();
@@ -492,12 +493,12 @@ mod tests {
     use super::*;
     use crate::ledger::Ledger;
 
-    fn counted(state: &std::path::Path, day: u64) -> Http {
+    fn counted(state: &std::path::Path, call: u64, day: u64) -> Http {
         let ledger = Arc::new(Ledger::open(state).unwrap());
-        let day = Budget { http_bytes: day, ..Budget::default() };
+        let budgets = [call, day].map(|http_bytes| Budget { http_bytes, ..Budget::default() });
         let mut http = Http::none();
         http.limits = Profile::of(PluginType::Integration).limits;
-        http.page = Some(Page::new(ledger, "p", day));
+        http.page = Some(Page::new(ledger, "p", budgets));
         http
     }
 
@@ -505,15 +506,15 @@ mod tests {
     fn d14_bytes_are_counted_by_the_day_for_all_of_a_plugins_lives() {
         let state = tempfile::tempdir().unwrap();
         let call = &mut 0;
-        let first = counted(state.path(), 100);
+        let first = counted(state.path(), u64::MAX, 100);
         assert_eq!(first.bytes(60, call), Ok(()));
         assert_eq!(first.bytes(41, call), Err("day"));
         // What was taken ahead is given back, and what was used is not.
         drop(first);
-        let second = counted(state.path(), 10 * PORTION);
+        let second = counted(state.path(), u64::MAX, 10 * PORTION);
         assert_eq!(second.bytes(1, call), Ok(()));
         drop(second);
-        let third = counted(state.path(), 100);
+        let third = counted(state.path(), u64::MAX, 100);
         assert_eq!(third.bytes(39, call), Ok(()));
         assert_eq!(third.bytes(1, call), Err("day"));
         assert_eq!(third.bytes(0, call), Ok(()));
@@ -523,8 +524,7 @@ mod tests {
     #[test]
     fn d14_bytes_are_counted_by_the_call() {
         let state = tempfile::tempdir().unwrap();
-        let mut http = counted(state.path(), 1_000);
-        http.limits.per_call.http_bytes = 100;
+        let http = counted(state.path(), 100, 1_000);
         let call = &mut 0;
         assert_eq!(http.bytes(100, call), Ok(()));
         assert_eq!(http.bytes(1, call), Err("call"));

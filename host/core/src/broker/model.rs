@@ -30,15 +30,14 @@ impl Broker {
         let (Some(page), Some(left)) = (&others.page, others.left(*spent)) else {
             return unavailable("the ledger does not work");
         };
-        let question =
-            match model.question(request, if stands("model.left") { left } else { others.per_call }) {
-                Ok(question) => question,
-                Err(unit) => {
-                    let of =
-                        if others.per_call.less(*spent).get(unit) <= left.get(unit) { "call" } else { "day" };
-                    return self.exhausted(&ask, unit, of, trail);
-                }
-            };
+        let question = match model.question(request, if stands("model.left") { left } else { page.per_call })
+        {
+            Ok(question) => question,
+            Err(unit) => {
+                let of = if page.per_call.less(*spent).get(unit) <= left.get(unit) { "call" } else { "day" };
+                return self.exhausted(&ask, unit, of, trail);
+            }
+        };
         let order = match model.order(request, &question) {
             Ok(order) => order,
             Err(why) => return Ok(Delegated::Invalid(why)),

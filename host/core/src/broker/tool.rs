@@ -63,10 +63,11 @@ impl Broker {
             trail.not_called(name, "tool.cycle", "its plugin waits for this one")?;
             return unavailable("its plugin waits for this one");
         };
-        if others.per_call.less(*spent).lacks(ONE).is_some() && stands("tool.per-call") {
+        let Some(page) = &others.page else { return unavailable("the ledger does not work") };
+        if page.per_call.less(*spent).lacks(ONE).is_some() && stands("tool.per-call") {
             return self.exhausted(&ask, Unit::ToolCalls, "call", trail);
         }
-        match others.page.as_ref().and_then(|page| page.take(ONE)) {
+        match page.take(ONE) {
             None => return unavailable("the ledger does not work"),
             Some(Err(unit)) => return self.exhausted(&ask, unit, "day", trail),
             Some(Ok(())) => *spent = spent.and(ONE),

@@ -59,7 +59,7 @@ fn lengths() -> Vec<Entry> {
         }
         let claims = [
             ("max-and-one", max as u32 + 1, "one byte more than the most"),
-            ("sign-bit", i32::MIN as u32, "2 GiB, a negative number to some"),
+            ("sign-bit", i32::MIN as u32, "2 GiB, negative to some"),
             ("all-bits", u32::MAX, "4 GiB less one"),
         ];
         for (short, len, said) in claims {
