@@ -94,6 +94,55 @@ fn without_a_grant_or_a_budget_it_says_what_it_lacks() {
     assert!(String::from_utf8_lossy(&spent.stderr).contains("model_calls of the day"), "{spent:?}");
 }
 
+/// The templates of grants are what they say: each plugin loads with its own.
+#[test]
+fn every_template_of_grants_is_sound() {
+    for name in ["secret-scan", "dependency-audit", "assistant"] {
+        let state = tempfile::tempdir().unwrap();
+        let mut command = Command::new(dist().join("stockade"));
+        command
+            .arg("tools")
+            .arg(example(name).join("setup.toml"))
+            .arg("--state")
+            .arg(state.path().join("state"));
+        command
+            .arg("--models")
+            .arg(example("assistant").join("models.toml"))
+            .env("OPENAI_API_KEY", "0123456789");
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{name}: {output:?}");
+        // What a template leaves out is a comment in it, not a mistake in a name.
+        let said = String::from_utf8_lossy(&output.stderr);
+        let left_out = ["fs.create:/report", "secret:osv-token"];
+        let missing: Vec<_> = said.lines().filter(|line| line.contains("was not granted")).collect();
+        assert!(missing.iter().all(|line| left_out.iter().any(|name| line.contains(name))), "{name}: {said}");
+    }
+}
+
+/// What the command line says comes on top of what the file says.
+#[test]
+fn a_file_names_the_plugin_and_the_command_line_has_the_last_word() {
+    let desk = Desk::new();
+    let file = desk.folder.path().join("assistant.toml");
+    let setup = format!(
+        "plugin = {:?}\ngrants = [\"model=assistant\"]\nper_day = [\"model_calls=0\", \"cost=5000000\"]\n",
+        example("assistant")
+    );
+    fs::write(&file, setup).unwrap();
+    let run = |options: &[&str]| {
+        let mut command = Command::new(dist().join("stockade"));
+        command.args(["run", "--tool", "ask", "--args", r#"{"question":"say so"}"#]).args(options);
+        command.arg("--models").arg(desk.folder.path().join("models.toml"));
+        command.arg("--state").arg(desk.folder.path().join("state")).arg(&file);
+        command.output().unwrap()
+    };
+    let none = run(&[]);
+    assert!(String::from_utf8_lossy(&none.stderr).contains("model_calls of the day"), "{none:?}");
+    let one = run(&["--per-day", "model_calls=1"]);
+    let report: Json = serde_json::from_slice(&one.stdout).unwrap();
+    assert_eq!(report["answer"], "so");
+}
+
 #[test]
 fn files_that_are_wrong_are_told_by_line_and_column() {
     let desk = Desk::new();

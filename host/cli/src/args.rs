@@ -95,7 +95,8 @@ pub(crate) struct Loading {
 #[derive(Debug, Default, Args, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Setup {
-    /// A folder with a plugin.toml, or a component file, which needs --type.
+    /// A folder with a plugin.toml; a component file, which needs --type; or a TOML file that names one of them and says
+    /// what it gets, as for --with.
     #[arg(value_name = "PLUGIN")]
     pub(crate) plugin: PathBuf,
     /// The type of a bare component: node, integration, agent, quality_gate.

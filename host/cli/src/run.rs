@@ -1,19 +1,19 @@
 //! `stockade run`, and everything of this program that drives a host.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use stockade_host::{CallOptions, Host, Namespaces, Outcome, Plugin, Status};
 use stockade_package::Problem;
 
-use crate::args::{self, Loading, Places, Run, Setup};
+use crate::args::{self, Loading, Places, Run};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::output::{self, Format, SCHEMA, safe};
 use crate::progress::Progress;
-use crate::{file, models, setup, value};
+use crate::{models, setup, value};
 
 pub(crate) fn run(arguments: Run) -> Result<Exit, Failure> {
     let deadline =
@@ -28,16 +28,9 @@ pub(crate) fn run(arguments: Run) -> Result<Exit, Failure> {
 /// Builds a host and loads the plugin that the command line describes, and those that go with it, which stay as
 /// long as they are held.
 pub(crate) fn load(loading: &Loading, places: &Places) -> Result<(Host, Vec<Plugin>), Failure> {
-    let read = |file: &PathBuf| {
-        let setup: Setup = file::read(file, "--with")?;
-        if setup.plugin.as_os_str().is_empty() {
-            let message = format!("{}: it names no plugin", file.display());
-            return Err(Failure::usage("bad-file", "--with", message, "write plugin = \"FOLDER\""));
-        }
-        setup::request(&setup, file.parent().unwrap_or(Path::new("")))
-    };
-    let requests = [setup::request(&loading.setup, Path::new(""))].into_iter();
-    let requests = requests.chain(loading.with.iter().map(read)).collect::<Result<Vec<_>, _>>()?;
+    let requests = std::iter::once(setup::request(&loading.setup))
+        .chain(loading.with.iter().map(|path| setup::with(path)));
+    let requests = requests.collect::<Result<Vec<_>, _>>()?;
     let models = loading.models.as_deref().map(models::read).transpose()?.unwrap_or_default();
     let home = Home::find(places)?;
     let mut builder =
