@@ -117,7 +117,7 @@ impl Ledger {
     /// Opens the books of a state folder, or begins them.
     pub(crate) fn open(state: &Path) -> Result<Ledger, Unusable> {
         let connection = database::open(&state.join("ledger.sqlite"), Keeps::Always, TABLES)?;
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned();
         let format: u32 = connection.query_row("SELECT format FROM ledger", [], |row| row.get(0))?;
         if format != 1 {
             return Err(format!("format {format} is not known here").into());
