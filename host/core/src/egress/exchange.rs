@@ -338,10 +338,11 @@ async fn receive(
     }
 }
 
-/// Says that this was all. Whoever waits for it goes on before the connection is closed, which takes a while.
+/// Says that this was all, and waits until it was heard: whoever waits for it goes on before the connection is
+/// closed, which takes a while.
 async fn end(events: &mpsc::Sender<Event>, trailers: Vec<HttpField>) {
     let _ = events.send(Event::End(trailers)).await;
-    tokio::task::yield_now().await;
+    events.closed().await;
 }
 
 async fn send(events: &mpsc::Sender<Event>, block: impl Into<Bytes>) {
