@@ -32,11 +32,13 @@ pub(crate) struct Ledger {
     boot: String,
 }
 
-/// An amount that was taken before it was known how much it would come to. Never settled, all of it stays taken.
+/// An amount that was taken. What was taken before it was known how much it would come to, and is never settled, stays
+/// taken.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Held {
     id: i64,
+    day: i64,
     amount: Budget,
 }
 
@@ -62,7 +64,7 @@ impl Page {
     }
 
     /// Takes an amount for good; the unit that there is too little of, where there is.
-    pub(crate) fn take(&self, amount: Budget) -> Option<Result<(), Unit>> {
+    pub(crate) fn take(&self, amount: Budget) -> Option<Result<Held, Unit>> {
         self.of_the_books(|ledger| ledger.take(&self.plugin, amount, self.per_day))
     }
 
@@ -76,9 +78,9 @@ impl Page {
         self.of_the_books(|ledger| ledger.settle(&self.plugin, held, came_to));
     }
 
-    /// What was taken for good and not needed.
-    pub(crate) fn give_back(&self, amount: Budget) {
-        self.of_the_books(|ledger| ledger.give_back(&self.plugin, amount));
+    /// So much of what was taken for good was not needed.
+    pub(crate) fn give_back(&self, held: &Held, amount: Budget) {
+        self.of_the_books(|ledger| ledger.give_back(&self.plugin, held, amount));
     }
 
     /// Apart from the other tasks of a runtime: it takes a disk.
@@ -141,8 +143,8 @@ impl Ledger {
     }
 
     /// Takes an amount for good; the unit that there is too little of, where there is.
-    fn take(&self, plugin: &str, amount: Budget, most: Budget) -> rusqlite::Result<Result<(), Unit>> {
-        Ok(self.hold_at(plugin, amount, most, false, Clocks::now()?)?.map(drop))
+    fn take(&self, plugin: &str, amount: Budget, most: Budget) -> rusqlite::Result<Result<Held, Unit>> {
+        self.hold_at(plugin, amount, most, false, Clocks::now()?)
     }
 
     /// Takes an amount until it is known what it came to.
@@ -178,16 +180,14 @@ impl Ledger {
             id = books.last_insert_rowid();
         }
         books.commit()?;
-        Ok(Ok(Held { id, amount }))
+        Ok(Ok(Held { id, day: number, amount }))
     }
 
-    /// What was taken for good and not needed.
-    fn give_back(&self, plugin: &str, amount: Budget) -> rusqlite::Result<()> {
+    /// So much of what was taken for good was not needed.
+    fn give_back(&self, plugin: &str, held: &Held, amount: Budget) -> rusqlite::Result<()> {
         let mut connection = self.connection();
         let books = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        if let Some(Day { used, .. }) = day(&books, plugin, &self.boot, Clocks::now()?)? {
-            add(&books, plugin, used.less(amount))?;
-        }
+        self.correct(&books, plugin, held.day, |used| used.less(amount))?;
         books.commit()
     }
 
@@ -195,26 +195,25 @@ impl Ledger {
     fn settle(&self, plugin: &str, held: &Held, came_to: Budget) -> rusqlite::Result<()> {
         let mut connection = self.connection();
         let books = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let of: Option<i64> = books
-            .prepare_cached("DELETE FROM open WHERE id = ?1 RETURNING day")?
-            .query_row([held.id], |row| row.get(0))
-            .optional()?;
-        // Of a day that is over nothing is given back.
-        if let Some(of) = of
-            && let Some((number, used)) = books
-                .prepare_cached(
-                    "SELECT number, tool_calls, model_calls, tokens, cost, http_bytes FROM day WHERE plugin = ?1",
-                )?
-                .query_row([plugin], |row| Ok((row.get::<_, i64>(0)?, amounts(row, 1)?)))
-                .optional()?
-            && number == of
-        {
-            let Budget { tokens, cost, .. } = held.amount;
-            let held = Budget { tokens, cost, ..Budget::default() };
-            let Budget { tokens, cost, .. } = came_to;
-            add(&books, plugin, used.less(held).and(Budget { tokens, cost, ..Budget::default() }))?;
+        // Once.
+        if books.prepare_cached("DELETE FROM open WHERE id = ?1")?.execute([held.id])? > 0 {
+            self.correct(&books, plugin, held.day, |used| used.less(held.amount).and(came_to))?;
         }
         books.commit()
+    }
+
+    /// Puts right what is used of a day. Of one that is over nothing is given back.
+    fn correct(
+        &self,
+        books: &Transaction<'_>,
+        plugin: &str,
+        of: i64,
+        right: impl FnOnce(Budget) -> Budget,
+    ) -> rusqlite::Result<()> {
+        match day(books, plugin, &self.boot, Clocks::now()?)? {
+            Some(Day { number, used }) if number == of => add(books, plugin, right(used)),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -337,7 +336,7 @@ mod tests {
         drop(ledger);
         let ledger = Ledger::open(state.path()).unwrap();
         assert_eq!(ledger.used("q").unwrap(), question(100, 1_000));
-        assert_eq!(ledger.take("q", CALL, MOST).unwrap(), Ok(()));
+        assert!(ledger.take("q", CALL, MOST).unwrap().is_ok());
     }
 
     #[test]
@@ -348,5 +347,9 @@ mod tests {
         drop(ledger.hold_at("p", question(10, 10), MOST, true, at(DAY)).unwrap().unwrap());
         ledger.settle("p", &held, question(0, 0)).unwrap();
         assert_eq!(ledger.used_at("p", at(DAY)).unwrap(), question(10, 10));
+        let ahead = ledger.hold_at("q", CALL, MOST, false, at(0)).unwrap().unwrap();
+        drop(ledger.hold_at("q", CALL, MOST, false, at(DAY)).unwrap().unwrap());
+        ledger.give_back("q", &ahead, CALL).unwrap();
+        assert_eq!(ledger.used_at("q", at(DAY)).unwrap(), CALL);
     }
 }

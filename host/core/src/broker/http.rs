@@ -2,6 +2,7 @@
 //! hands the response back block by block.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use tokio::runtime::Handle;
 
 use super::{Broker, Reply, denied};
 use crate::egress::{Content, Egress, Event, Exchange, Order, Reach, fields};
-use crate::ledger::Page;
+use crate::ledger::{Held, Page};
 use crate::secret::Secrets;
 use crate::trail::{Trail, Unrecorded};
 
@@ -44,6 +45,8 @@ struct Used {
     rate_until: Instant,
     /// Bytes that were taken of the day and have not been sent or received yet.
     in_hand: u64,
+    /// The last that was taken: what is in hand is of that.
+    taken: Option<Held>,
 }
 
 /// Bytes that are taken of a day at once: the books are on a disk.
@@ -75,7 +78,7 @@ impl Http {
         secrets: Secrets,
         page: Option<Page>,
     ) -> Http {
-        let used = Mutex::new(Used { rate_until: Instant::now(), in_hand: 0 });
+        let used = Mutex::new(Used { rate_until: Instant::now(), in_hand: 0, taken: None });
         Http { egress, reach, limits, secrets: Arc::new(secrets), page, used }
     }
 
@@ -118,11 +121,14 @@ impl Http {
             let missing = count - used.in_hand;
             let take = |http_bytes| {
                 let taken = self.page.as_ref()?.take(Budget { http_bytes, ..Budget::default() })?;
-                taken.ok().map(|()| http_bytes)
+                taken.ok().map(|taken| (http_bytes, taken))
             };
             let portion = Some(missing.max(PORTION)).and_then(take).or_else(|| take(missing));
             match portion {
-                Some(taken) => used.in_hand += taken,
+                Some((bytes, taken)) => {
+                    used.in_hand += bytes;
+                    used.taken = Some(taken);
+                }
                 None if stands("http.bytes-a-day") => return Err("day"),
                 None => used.in_hand = count,
             }
@@ -134,14 +140,19 @@ impl Http {
 
 impl Drop for Http {
     fn drop(&mut self) {
-        let http_bytes = self.used().in_hand;
-        if let Some(page) = self.page.as_ref().filter(|_| http_bytes > 0) {
-            page.give_back(Budget { http_bytes, ..Budget::default() });
+        let used = self.used();
+        if let (Some(page), Some(taken), http_bytes @ 1..) = (&self.page, &used.taken, used.in_hand) {
+            page.give_back(taken, Budget { http_bytes, ..Budget::default() });
         }
     }
 }
 
 impl Requests {
+    /// Where the next one runs.
+    fn place(&self, egress: &Egress) -> io::Result<Handle> {
+        self.runtime.clone().map_or_else(|| egress.runtime().cloned(), Ok)
+    }
+
     /// Has requests run there from here on.
     pub(crate) fn run_in(&mut self, runtime: Option<Handle>) {
         self.runtime = runtime;
@@ -205,6 +216,7 @@ impl Requests {
                 HttpInterest::Room(_) => None,
             })
             .collect();
+        let until = awaited.until.map(|until| (until, self.place(egress)));
         let any = std::future::poll_fn(|cx| {
             let mut ready = rooms.iter_mut().any(|room| room.as_mut().poll(cx).is_ready());
             for request in &arrivals {
@@ -213,11 +225,10 @@ impl Requests {
             }
             if ready { Poll::Ready(()) } else { Poll::Pending }
         });
-        match awaited.until {
+        match until {
             None => any.await,
-            Some(until) => {
+            Some((until, runtime)) => {
                 // The clock of the runtime that requests run in: the caller's may have none.
-                let runtime = self.runtime.clone().map_or_else(|| egress.runtime().cloned(), Ok);
                 let clock = runtime.map(|runtime| {
                     let _entered = runtime.enter();
                     tokio::time::sleep_until(until.into())
@@ -296,8 +307,7 @@ impl Broker {
             secrets,
         };
         let egress = Arc::clone(&self.http.egress);
-        let runtime = requests.runtime.clone().map_or_else(|| egress.runtime().cloned(), Ok);
-        let Ok(runtime) = runtime else { return failed(HttpFault::Internal) };
+        let Ok(runtime) = requests.place(&egress) else { return failed(HttpFault::Internal) };
         let exchange = Exchange::start(&runtime, egress, order, Arc::clone(trail));
         // Numbers are not used again, so that none is mistaken for another.
         requests.last = requests.last.wrapping_add(1);

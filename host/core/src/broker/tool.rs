@@ -70,7 +70,7 @@ impl Broker {
         match page.take(ONE) {
             None => return unavailable("the ledger does not work"),
             Some(Err(unit)) => return self.exhausted(&ask, unit, "day", trail),
-            Some(Ok(())) => *spent = spent.and(ONE),
+            Some(Ok(_)) => *spent = spent.and(ONE),
         }
         trail.allowed(&ask, &rule)?;
         Ok(told(plugin.call_from(tool, arguments, caller).await))
