@@ -143,13 +143,18 @@ impl ModelRequest {
         messages + functions.sum::<usize>()
     }
 
-    /// Whether it is within every bound.
-    pub fn fits(&self) -> bool {
+    /// Messages, and calls in them.
+    pub fn turns(&self) -> usize {
         let calls = self.messages.iter().map(|message| match message {
             ModelMessage::Assistant(reply) => reply.calls.len(),
             _ => 0,
         });
-        self.messages.len() + calls.sum::<usize>() <= MODEL_MESSAGES
+        self.messages.len() + calls.sum::<usize>()
+    }
+
+    /// Whether it is within every bound.
+    pub fn fits(&self) -> bool {
+        self.turns() <= MODEL_MESSAGES
             && self.functions.len() <= MODEL_FUNCTIONS
             && self.bytes() <= MODEL_TEXT
     }

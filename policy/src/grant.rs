@@ -192,6 +192,22 @@ impl Grants {
         self.0.iter().any(|g| g.scope.capability() == capability)
     }
 
+    /// The names of the tools that may be called, in order.
+    pub fn tools(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|grant| match &grant.scope {
+            Scope::Tool { name } => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
+    /// The names of the models that may be asked, in order.
+    pub fn models(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|grant| match &grant.scope {
+            Scope::Model { name } => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
     /// The roots of the trees that anything is granted in, each once, in order.
     pub fn roots(&self) -> Vec<&GuestPath> {
         let mut roots = Vec::new();

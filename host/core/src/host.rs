@@ -266,15 +266,12 @@ fn ready_models(
     grants: &Grants,
     models: &BTreeMap<String, Model>,
 ) -> Result<BTreeMap<String, Ready>, HostError> {
-    let granted = grants.iter().filter_map(|grant| match &grant.scope {
-        Scope::Model { name } => Some(name),
-        _ => None,
-    });
-    granted
+    grants
+        .models()
         .map(|name| {
             let ready = models.get(name).ok_or(ModelError::Missing).and_then(Model::ready);
-            let ready = ready.map_err(|source| HostError::Model { name: name.clone(), source })?;
-            Ok((name.clone(), ready))
+            let ready = ready.map_err(|source| HostError::Model { name: name.to_owned(), source })?;
+            Ok((name.to_owned(), ready))
         })
         .collect()
 }

@@ -195,13 +195,7 @@ impl Ready {
     /// nothing could be answered.
     pub(crate) fn question(&self, request: &ModelRequest, left: Budget) -> Result<Question, Unit> {
         // A token is at least a byte of text.
-        let calls = |message: &ModelMessage| match message {
-            ModelMessage::Assistant(reply) => reply.calls.len(),
-            _ => 0,
-        };
-        let parts = request.messages.len()
-            + request.functions.len()
-            + request.messages.iter().map(calls).sum::<usize>();
+        let parts = request.turns() + request.functions.len();
         let input = request.bytes() as u64 + (parts as u64 + 1) * AROUND;
         let wanted = request.max_tokens.unwrap_or(u32::MAX).min(self.model.max_output);
         let by_tokens = left.tokens.saturating_sub(input);

@@ -2,7 +2,7 @@
 
 use stockade_ipc::bounds::{MODEL_FUNCTIONS, MODEL_MESSAGES, MODEL_TEXT, NAME};
 use stockade_ipc::{Delegate, Delegated, ModelFunction, ModelMessage, ModelReply, ModelRequest};
-use stockade_policy::{Ask, Scope};
+use stockade_policy::Ask;
 use wasmtime::component::{ComponentType, Lift, LinkerInstance, Lower};
 
 use crate::state::{Cx, State};
@@ -98,7 +98,9 @@ struct Budget {
 
 pub(crate) fn link(name: &str, at: &mut LinkerInstance<'_, State>) -> wasmtime::Result<bool> {
     match name {
-        "list" => at.func_wrap(name, |cx: Cx<'_>, ()| Ok((granted(cx.data()),)))?,
+        "list" => at.func_wrap(name, |cx: Cx<'_>, ()| {
+            Ok((cx.data().grants.models().map(str::to_owned).collect::<Vec<_>>(),))
+        })?,
         "ask" => {
             at.func_wrap(name, |mut cx: Cx<'_>, (request,): (Request,)| Ok((ask(cx.data_mut(), request),)))?
         }
@@ -109,14 +111,6 @@ pub(crate) fn link(name: &str, at: &mut LinkerInstance<'_, State>) -> wasmtime::
         _ => return Ok(false),
     }
     Ok(true)
-}
-
-fn granted(state: &State) -> Vec<String> {
-    let name = |scope: &Scope| match scope {
-        Scope::Model { name } => Some(name.clone()),
-        _ => None,
-    };
-    state.grants.iter().filter_map(|grant| name(&grant.scope)).collect()
 }
 
 fn ask(state: &mut State, request: Request) -> Result<Response, ModelError> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use stockade_ipc::bounds::PAYLOAD;
 use stockade_ipc::{Delegated, ToolInfo};
-use stockade_policy::{Ask, Budget, Scope, Unit, stands};
+use stockade_policy::{Ask, Budget, Unit, stands};
 
 use super::Broker;
 use crate::outcome::{Outcome, Status};
@@ -19,16 +19,12 @@ impl Broker {
     /// The granted tools whose plugins are there.
     pub(super) fn tools(&self) -> Delegated {
         let mut room = PAYLOAD;
-        let granted = self.grants.iter().filter_map(|grant| match &grant.scope {
-            Scope::Tool { name } => Some(name),
-            _ => None,
-        });
-        let tools = granted.filter_map(|name| {
+        let tools = self.grants.tools().filter_map(|name| {
             let (plugin, tool) = name.split_once('#')?;
             let plugin = self.delegation.registry.find(plugin)?;
             let tool = plugin.tools().iter().find(|known| known.name == tool)?;
             let info = ToolInfo {
-                name: name.clone(),
+                name: name.to_owned(),
                 description: tool.description.clone(),
                 arguments: tool.input.to_string(),
             };
