@@ -17,6 +17,8 @@ use serde_json::{Value as Json, json};
 use stockade_host::{CallOptions, GrantRequest, LoadRequest, Namespaces, Plugin};
 use stockade_package::Package;
 use stockade_policy::{GuestPath, PluginType};
+use stockade_tests::accounts::resident_kib_of;
+use stockade_tests::served;
 use stockade_tests::site::Site;
 use stockade_tests::{Bench, dist, guest};
 
@@ -77,6 +79,10 @@ fn main() {
     }
     if wanted("memory") {
         figures.extend(memory(workers));
+    }
+
+    if wanted("serve") {
+        figures.extend(serve(if quick { 100 } else { 1000 }));
     }
 
     if as_json {
@@ -337,9 +343,7 @@ fn memory(count: usize) -> Option<Figure> {
     plugins.iter().for_each(greet);
     let mut sizes = Vec::new();
     for plugin in &plugins {
-        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", plugin.worker_pid()?)).ok()?;
-        let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
-        sizes.push(pss.trim().trim_end_matches("kB").trim().parse::<f64>().ok()?);
+        sizes.push(pss(plugin.worker_pid()?)?);
     }
     let mut sizes = sizes.into_iter();
     let value = measure(count, || Duration::from_secs_f64(sizes.next().unwrap_or_default() / 1e6));
@@ -351,6 +355,107 @@ fn memory(count: usize) -> Option<Figure> {
         goal: "≤ 512 KiB",
         unit: "KiB",
     })
+}
+
+/// A host with many plugins, as `stockade serve` runs it: its start with warm caches, what it costs while nobody calls,
+/// and how long it takes to say how all of them do.
+fn serve(count: usize) -> Vec<Figure> {
+    let site = served::Site::new();
+    for number in 0..count {
+        site.enable(&format!("local/p{number}"), "");
+    }
+    // The floor of a start: as many processes, one after the other, which do nothing.
+    let empty = dist().join("stockade-empty");
+    let floor = measure(1, || {
+        timed(|| {
+            (0..count).for_each(|_| {
+                Command::new(&empty).status().expect("the program is there");
+            });
+        })
+    });
+    // The artifact is compiled once, and the next host finds it.
+    drop(site.serve());
+    let mut host = None;
+    let start = measure(1, || timed(|| host = Some(site.serve())));
+    let host = host.expect("it was started");
+    let ps = measure(20, || timed(|| drop(site.run(&["ps"]))));
+    let status = measure(20, || timed(|| drop(site.run(&["--version"]))));
+    // What the start left to be done is done.
+    std::thread::sleep(Duration::from_secs(3));
+    let watched = Duration::from_secs(10);
+    let before = ticks(host.pid());
+    std::thread::sleep(watched);
+    let idle = (ticks(host.pid()) - before) as f64 / watched.as_secs_f64();
+    let workers = host.ask(&["ps"]);
+    let pids =
+        workers["plugins"].as_array().expect("plugins").iter().filter_map(|p| p["workers"][0].as_u64());
+    let mut sizes: Vec<f64> = pids.filter_map(|pid| pss(pid as u32)).collect();
+    sizes.sort_by(f64::total_cmp);
+    let once = |value: f64| Spread { median: value, p99: value };
+    let milliseconds = |spread: Spread| Spread { median: spread.median / 1e3, p99: spread.p99 / 1e3 };
+    let mut figures = vec![
+        Figure {
+            what: format!("serve: start of {count} plugins, warm cache"),
+            floor: "as many empty processes, one after the other".into(),
+            value: milliseconds(start),
+            base: Some(milliseconds(floor)),
+            goal: "≤ 10 s of 1,000",
+            unit: "ms",
+        },
+        Figure {
+            what: format!("serve: `stockade ps` of {count} plugins"),
+            floor: "`stockade --version`".into(),
+            value: milliseconds(ps),
+            base: Some(milliseconds(status)),
+            goal: "≤ 100 ms",
+            unit: "ms",
+        },
+        Figure {
+            what: format!("serve: processor of an idle host of {count}, workers too"),
+            floor: String::new(),
+            value: once(idle),
+            base: None,
+            goal: "< 1 %",
+            unit: "%",
+        },
+        Figure {
+            what: format!("serve: memory of the host itself with {count}"),
+            floor: String::new(),
+            value: once(resident_kib_of(host.pid()) as f64 / 1024.0),
+            base: None,
+            goal: "",
+            unit: "MiB",
+        },
+    ];
+    if let Some(median) = sizes.get(sizes.len() / 2) {
+        let p99 = sizes[(sizes.len() * 99 / 100).min(sizes.len() - 1)];
+        figures.push(Figure {
+            what: format!("serve: PSS of one idle worker of {count}"),
+            floor: String::new(),
+            value: Spread { median: *median, p99 },
+            base: None,
+            goal: "≤ 512 KiB",
+            unit: "KiB",
+        });
+    }
+    figures
+}
+
+/// Processor time of a process and its children, in hundredths of a second.
+fn ticks(pid: u32) -> u64 {
+    let of = |pid: u32| -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+        [11, 12].iter().filter_map(|at| fields.get(*at)?.parse::<u64>().ok()).sum()
+    };
+    of(pid) + served::children(pid).into_iter().map(of).sum::<u64>()
+}
+
+/// Proportional set size of a process in KiB, where it may be read.
+fn pss(pid: u32) -> Option<f64> {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    pss.trim().trim_end_matches("kB").trim().parse().ok()
 }
 
 /// The same bytes through a socket pair to another process and back.

@@ -108,7 +108,13 @@ pub fn status(pid: u32, name: &str) -> String {
 /// The memory that this process has written to, in KiB: what a leak in it makes grow. (Pages of files come
 /// and go with what others do.)
 pub fn resident_kib() -> u64 {
-    let text = fs::read_to_string("/proc/self/smaps_rollup").expect("a process may see its own memory");
+    resident_kib_of(std::process::id())
+}
+
+/// The same of another process of this user's.
+pub fn resident_kib_of(pid: u32) -> u64 {
+    let text =
+        fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("it lives, and may be looked into");
     let line = text.lines().find_map(|line| line.strip_prefix("Anonymous:"));
     let number = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
     number.unwrap_or_else(|| panic!("no number in {text}"))

@@ -6,6 +6,7 @@ pub mod around;
 pub mod chance;
 pub mod resolver;
 pub mod scene;
+pub mod served;
 pub mod site;
 
 use std::ffi::OsString;
@@ -200,7 +201,7 @@ const PROBE_TOOLS: [&str; 18] = [
     "opened_while_loading",
 ];
 
-fn probe_manifest(plugin_type: PluginType) -> String {
+pub(crate) fn probe_manifest(plugin_type: PluginType) -> String {
     let mut manifest = format!(
         "manifest = 1\nname = \"stockade/probe\"\nversion = \"0.1.0\"\ntype = \"{plugin_type}\"\n\
          contract = \"0.1\"\ndescription = \"Misbehaves.\"\ncomponent = \"probe.wasm\"\n"

@@ -156,10 +156,14 @@ fn b9_a_worker_that_asks_for_files_and_does_not_read_gets_one_and_is_ended() {
         call(&plugin, "ask", json!({ "kind": "open", "path": "/src/inside.txt", "times": times }))
     };
     assert!(ask(1).is_ok());
-    // Far fewer than its socket has room for.
-    let outcome = ask(20);
-    assert_eq!(code(&outcome), "protocol-fault", "{outcome:?}");
-    assert!(outcome.reason.unwrap().message.contains("does not read"));
+    // Far fewer than its socket has room for. Where the worker is quick enough to read one after all, it goes on to what
+    // it does not expect, and ends by itself: a fault too, of another kind.
+    let not_reading = (0..10).any(|_| {
+        let outcome = ask(20);
+        assert_eq!(code(&outcome), "protocol-fault", "{outcome:?}");
+        outcome.reason.expect("a fault").message.contains("does not read")
+    });
+    assert!(not_reading);
     assert!(ask(1).is_ok());
 }
 

@@ -349,7 +349,7 @@ fn g17_plugins_that_all_crash_are_slowed_down_and_others_serve() {
                             match code(&outcome) {
                                 // A deadline, where the machine is busy enough.
                                 "worker-died" | "deadline" => died_of.fetch_add(1, Ordering::Relaxed),
-                                "backing-off" => waited_of.fetch_add(1, Ordering::Relaxed),
+                                "backing-off" | "timed-out" => waited_of.fetch_add(1, Ordering::Relaxed),
                                 other => panic!("{other}: {outcome:?}"),
                             };
                         }

@@ -14,7 +14,7 @@ pub(crate) struct Options {
     /// Fewer repetitions, under a minute in all.
     #[arg(long)]
     quick: bool,
-    /// Only these figures: start, call, write, request, files, memory.
+    /// Only these figures: start, call, write, request, files, memory, serve.
     #[arg(long, value_name = "KIND")]
     only: Option<String>,
     /// Beside wasmtime's own program too, which is built the first time (minutes): the figures of files.
@@ -36,6 +36,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     command.args(options.quick.then_some("--quick")).args(options.json.then_some("--json"));
     command.env("STOCKADE_DIST", workspace::dist()?).env("STOCKADE_GUESTS", workspace::guests()?);
+    command.env("STOCKADE_EXAMPLES", workspace::root().join("examples"));
     if options.peer {
         command.env("STOCKADE_WASMTIME", wasmtime()?);
     }

@@ -67,6 +67,19 @@ fn lints() -> Result<bool> {
         "warnings",
     ];
     let mut good = command("lints", &host)?;
+    // What is in no other build.
+    let optional = [
+        "clippy",
+        "--package",
+        "stockade-cli",
+        "--features",
+        "otel",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ];
+    good &= command("lints of stockade-cli with otel", &optional)?;
     for package in ["stockade-worker", "stockade-compiler"] {
         let arguments = [
             "clippy",

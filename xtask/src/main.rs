@@ -3,12 +3,14 @@
 
 mod bench;
 mod cargo;
+mod chaos;
 mod check;
 mod demo;
 mod escape;
 mod fuzz;
 mod guests;
 mod programs;
+mod prometheus;
 mod protections;
 mod suite;
 mod ui;
@@ -44,6 +46,8 @@ enum Task {
     Escape(escape::Options),
     /// Throw made-up bytes at what hostile bytes reach, guided by what they cover.
     Fuzz(fuzz::Options),
+    /// Run a host under everything at once, for half an hour if not said.
+    Chaos(chaos::Options),
     /// Measure, each figure beside its floor.
     Bench(bench::Options),
     /// Format, lints, licences, bans, links in the documents.
@@ -63,6 +67,7 @@ fn main() -> ExitCode {
         Task::Demo => demo::run(),
         Task::Escape(options) => escape::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Chaos(options) => chaos::run(&options),
         Task::Bench(options) => bench::run(&options).map(|()| true),
         Task::Check(options) => check::run(&options),
     };

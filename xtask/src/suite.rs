@@ -56,6 +56,7 @@ pub(crate) struct Stage {
     examples: PathBuf,
     home: Option<PathBuf>,
     tmp: Option<PathBuf>,
+    prometheus: Option<PathBuf>,
 }
 
 /// Runs the suite; false when something failed.
@@ -63,11 +64,13 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let began = Instant::now();
     let dist = programs::build(false)?;
     let skipped_guests = crate::build_guests()?;
+    let prometheus = crate::prometheus::find();
     let tests = build_tests(options)?;
     eprintln!("everything built in {}\n", seconds(began.elapsed()));
 
     let root = geteuid().is_root();
-    let stage = Stage::own(dist)?;
+    let mut stage = Stage::own(dist)?;
+    stage.prometheus = prometheus;
     let mut total = Counts { skipped: skipped_guests.len(), skips: skipped_guests, ..Counts::default() };
     total += part(&stage, &tests, Size::Fast, options)?;
     if root {
@@ -102,6 +105,7 @@ impl Stage {
             examples: workspace::root().join("examples"),
             home: None,
             tmp: None,
+            prometheus: None,
         })
     }
 
@@ -157,6 +161,7 @@ enum Size {
 /// the same reason as the programs.
 fn build_tests(options: &Options) -> Result<Vec<Executable>> {
     const APART: [&str; 2] = ["stockade-worker", "stockade-compiler"];
+    const CLI: &str = "stockade-cli";
     let mut tests = Vec::new();
     let mut compile = |name: &str, arguments: &[&str]| -> Result<()> {
         let mut step = Step::begin(name);
@@ -181,6 +186,10 @@ fn build_tests(options: &Options) -> Result<Vec<Executable>> {
     }
     for package in apart {
         compile(&format!("tests of {package}"), &["--package", package])?;
+    }
+    if options.package.is_empty() || wanted.contains(&CLI) {
+        // What is in no other build; its tests are those of the package, and some more.
+        compile("tests of stockade-cli with otel", &["--package", CLI, "--features", "otel"])?;
     }
     Ok(tests)
 }
@@ -224,6 +233,7 @@ fn one(stage: &Stage, test: &Executable, size: Size, options: &Options) -> Resul
         .env("CARGO_MANIFEST_DIR", &folder)
         .env("STOCKADE_DIST", &stage.dist)
         .env("STOCKADE_GUESTS", &stage.guests)
+        .envs(stage.prometheus.iter().map(|program| ("STOCKADE_PROMETHEUS", program)))
         .env("STOCKADE_EXAMPLES", &stage.examples)
         .env("STOCKADE_TEST_USER", stage.user)
         .env("INSTA_WORKSPACE_ROOT", &stage.tree)

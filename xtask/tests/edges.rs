@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Each of our packages, and which others of ours it may use, tests and build scripts included.
-const MAY_USE: [(&str, &[&str]); 14] = [
+const MAY_USE: [(&str, &[&str]); 15] = [
     ("stockade-policy", &[]),
     ("stockade-ipc", &["stockade-policy"]),
     ("stockade-seal", &["stockade-ipc", "stockade-policy"]),
@@ -22,11 +22,13 @@ const MAY_USE: [(&str, &[&str]); 14] = [
         "stockade-attack",
         &["stockade-audit", "stockade-host", "stockade-ipc", "stockade-package", "stockade-policy"],
     ),
+    ("stockade-control", &["stockade-host", "stockade-package", "stockade-policy"]),
     (
         "stockade-cli",
         &[
             "stockade-attack",
             "stockade-audit",
+            "stockade-control",
             "stockade-host",
             "stockade-ipc",
             "stockade-package",
@@ -35,12 +37,20 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ),
     (
         "stockade-tests",
-        &["stockade-audit", "stockade-host", "stockade-ipc", "stockade-package", "stockade-policy"],
+        &[
+            "stockade-audit",
+            "stockade-control",
+            "stockade-host",
+            "stockade-ipc",
+            "stockade-package",
+            "stockade-policy",
+        ],
     ),
     (
         "stockade-fuzz",
         &[
             "stockade-audit",
+            "stockade-control",
             "stockade-host",
             "stockade-ipc",
             "stockade-package",

@@ -148,6 +148,7 @@ pub(crate) fn package(name: String, component: &[u8], plugin_type: PluginType) -
         identity: Identity { name, version: VERSION, plugin_type },
         component: component.to_vec(),
         declared: Vec::new(),
+        hooks: Vec::new(),
         permissions: Vec::new(),
         settings: Vec::new(),
         instance: InstanceMode::default(),

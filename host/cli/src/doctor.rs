@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access, geteuid};
 use serde_json::json;
+use stockade_control::Running;
 use stockade_host::support::{Finding, State, Support};
 
 use crate::args::Doctor;
@@ -22,6 +23,7 @@ pub(crate) fn run(arguments: &Doctor) -> Result<Exit, Failure> {
     findings.extend(programs::findings(&programs_folder(arguments)));
     findings.push(folder("state", &home.state));
     findings.push(folder("audit-log", &home.audit));
+    findings.push(running(&home));
     let usable = findings.iter().all(|finding| finding.state != State::Missing);
     match arguments.output.format {
         Format::Json => {
@@ -37,6 +39,18 @@ pub(crate) fn run(arguments: &Doctor) -> Result<Exit, Failure> {
         }
     }
     Ok(if usable { Exit::Ok } else { Exit::UnsupportedHost })
+}
+
+/// Which host uses the state folder: it goes on while this looks.
+fn running(home: &Home) -> Finding {
+    let found = match Running::find(&home.state) {
+        Ok(Some(running)) => {
+            format!("pid {}, version {}, {}", running.pid, running.version, running.socket.display())
+        }
+        Ok(None) => "none".to_owned(),
+        Err(error) => format!("cannot be seen: {error}"),
+    };
+    Finding { name: "running-host", state: State::Ok, found, cost: "", next_step: "" }
 }
 
 /// Where the confined programs are.

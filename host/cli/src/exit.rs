@@ -19,6 +19,8 @@ pub(crate) enum Exit {
     Audit = 6,
     /// An attack did what must not be possible, or left no evidence.
     Attack = 7,
+    /// No host runs here, or it cannot do its work now.
+    NotReady = 8,
 }
 
 /// The table for `--help`.
@@ -31,7 +33,8 @@ Exit codes:
   4  the plugin is not one that can run here
   5  this machine, or this installation, cannot confine plugins
   6  the audit log cannot be written or read, or does not verify
-  7  an attack case is broken: it did what must not be possible, or left no evidence";
+  7  an attack case is broken: it did what must not be possible, or left no evidence
+  8  no host runs here, or it cannot do its work now";
 
 /// The codes of problems that are not the plugin's fault; every other code that comes up while a plugin
 /// is read and loaded is.
@@ -79,6 +82,29 @@ const CODES: &[(&str, Exit)] = &[
     ("attack-catalogue", Exit::UnsupportedHost),
     ("unknown-case", Exit::Usage),
     ("audit-log", Exit::Audit),
+    ("no-host", Exit::NotReady),
+    ("control-broken", Exit::NotReady),
+    ("control-version", Exit::NotReady),
+    ("control-socket", Exit::UnsupportedHost),
+    ("busy", Exit::NotReady),
+    ("not-permitted", Exit::Refused),
+    ("unknown-plugin", Exit::Usage),
+    ("too-long", Exit::Usage),
+    ("bad-level", Exit::Usage),
+    ("bad-supervision", Exit::Usage),
+    ("reload-refused", Exit::BadPlugin),
+    ("restart-needed", Exit::Usage),
+    ("bad-file", Exit::Usage),
+    ("bad-collector", Exit::Usage),
+    ("otel-missing", Exit::Usage),
+    ("plugin-twice", Exit::Usage),
+    ("too-many-plugins", Exit::Usage),
+    ("state-in-use", Exit::UnsupportedHost),
+    ("history-broken", Exit::UnsupportedHost),
+    ("plugin-stopped", Exit::Refused),
+    ("breaker-open", Exit::Refused),
+    ("queue-full", Exit::Refused),
+    ("timed-out", Exit::Refused),
 ];
 
 impl Exit {
@@ -109,6 +135,7 @@ mod tests {
             Exit::UnsupportedHost,
             Exit::Audit,
             Exit::Attack,
+            Exit::NotReady,
         ] {
             assert!(TABLE.contains(&format!("\n  {}  ", exit as u8)), "{exit:?}");
         }

@@ -22,14 +22,22 @@ impl Failure {
 
     /// Something on the command line is wrong.
     pub(crate) fn usage(code: &'static str, field: &str, message: String, next_step: &str) -> Self {
-        let problem = Problem { code, field: field.to_owned(), message, next_step: next_step.to_owned() };
-        Self::new(Exit::Usage, problem)
+        Self::new(Exit::Usage, Problem::new(code, field, message, next_step))
     }
 
     /// An error of a host crate; its code says how the program ends.
     pub(crate) fn of(error: &impl Explain) -> Self {
         let problem = error.problem();
         Self::new(Exit::of_code(problem.code), problem)
+    }
+
+    /// What is wrong is wrong in this file; none where the path is empty.
+    pub(crate) fn of_file(mut self, path: &std::path::Path) -> Self {
+        let path = path.display().to_string();
+        if !path.is_empty() && !self.problem.message.starts_with(&path) {
+            self.problem.message = format!("{path}: {}", self.problem.message);
+        }
+        self
     }
 
     /// Tells it, and says how the program ends.

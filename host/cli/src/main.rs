@@ -4,6 +4,7 @@
 mod args;
 mod attack;
 mod audit;
+mod control;
 mod doctor;
 mod exit;
 mod failure;
@@ -11,11 +12,14 @@ mod file;
 mod home;
 mod logging;
 mod models;
+mod otel;
 mod output;
 mod programs;
 mod progress;
 mod run;
+mod serve;
 mod setup;
+mod table;
 mod tools;
 mod value;
 
@@ -24,6 +28,7 @@ use std::process::ExitCode;
 use args::{Arguments, Command};
 use exit::Exit;
 use failure::Failure;
+use stockade_control::Request;
 use tracing::level_filters::LevelFilter;
 
 fn main() -> ExitCode {
@@ -33,11 +38,33 @@ fn main() -> ExitCode {
     };
     // What hostile plugins say by the thousand would drown the table of what came of them.
     let attacks = matches!(&arguments.command, Command::Doctor(doctor) if doctor.attack);
-    logging::start(if attacks { arguments.log.min(LevelFilter::ERROR) } else { arguments.log });
+    let serves = matches!(&arguments.command, Command::Serve(_));
+    // A host that runs for long has its own way to tell.
+    if !serves {
+        logging::start(if attacks { arguments.log.min(LevelFilter::ERROR) } else { arguments.log });
+    }
     let format = arguments.command.format();
     let done: Result<Exit, Failure> = match arguments.command {
         Command::Run(arguments) => run::run(arguments),
         Command::Tools(arguments) => tools::run(arguments),
+        Command::Serve(command) => serve::run(command, arguments.log),
+        Command::Call(command) => control::call(command),
+        Command::Emit(command) => control::emit(command),
+        Command::Ps(command) => control::ps(command),
+        Command::Top(command) => control::top::run(command),
+        Command::Stop(command) => {
+            control::steer(command, |plugin, grace_ms| Request::Stop { plugin, grace_ms }, "stopped")
+        }
+        Command::Start(command) => control::steer(command, |plugin, _| Request::Start { plugin }, "started"),
+        Command::Restart(command) => {
+            control::steer(command, |plugin, grace_ms| Request::Restart { plugin, grace_ms }, "restarted")
+        }
+        Command::Logs(command) => control::logs::run(command),
+        Command::History(command) => control::history(command),
+        Command::Health(command) => control::health(command),
+        Command::Reload(command) => control::reload(&command.asking, command.output.format),
+        Command::LogLevel(command) => control::level(&command.asking, command.level, command.output.format),
+        Command::Metrics(command) => control::metrics(&command.asking),
         Command::Doctor(arguments) if arguments.attack => attack::run(arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Audit(arguments) => audit::run(arguments),

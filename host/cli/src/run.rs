@@ -1,10 +1,11 @@
 //! `stockade run`, and everything of this program that drives a host.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use stockade_host::{CallOptions, Host, Namespaces, Outcome, Plugin, Status};
+use stockade_control::{ControlError, Running};
+use stockade_host::{CallOptions, Host, HostBuilder, Namespaces, Outcome, Plugin, Status};
 use stockade_package::Problem;
 
 use crate::args::{self, Loading, Places, Run};
@@ -22,7 +23,7 @@ pub(crate) fn run(arguments: Run) -> Result<Exit, Failure> {
     let (host, plugins) = load(&arguments.loading, &arguments.places)?;
     let outcome = plugins[0].call_blocking(&arguments.tool, &json, CallOptions { deadline });
     host.stop_blocking();
-    finish(outcome, arguments.output.format, &arguments.places)
+    finish(outcome.into(), arguments.output.format, &arguments.places)
 }
 
 /// Builds a host and loads the plugin that the command line describes, and those that go with it, which stay as
@@ -31,33 +32,21 @@ pub(crate) fn load(loading: &Loading, places: &Places) -> Result<(Host, Vec<Plug
     let requests = std::iter::once(setup::request(&loading.setup))
         .chain(loading.with.iter().map(|path| setup::with(path)));
     let requests = requests.collect::<Result<Vec<_>, _>>()?;
-    let models = loading.models.as_deref().map(models::read).transpose()?.unwrap_or_default();
     let home = Home::find(places)?;
-    let mut builder =
-        Host::builder().state_dir(home.state).audit_dir(home.audit).namespaces(match loading.namespaces {
-            args::Namespaces::Auto => Namespaces::Cheap,
-            args::Namespaces::All => Namespaces::All,
-            args::Namespaces::Off => Namespaces::Off,
-        });
-    if let Some(folder) = &loading.programs {
-        builder = builder.programs_dir(folder);
+    if let Ok(Some(running)) = Running::find(&home.state) {
+        let error = ControlError::Taken { state: home.state, running };
+        let mut failure = Failure::of(&error);
+        failure.problem.next_step =
+            "call the plugin there (stockade call PLUGIN TOOL), or name another --state folder".to_owned();
+        return Err(failure);
     }
-    for (name, model) in models {
-        builder = builder.model(name, model);
-    }
-    for path in &loading.trust {
-        let pem = std::fs::read(path).map_err(|error| {
-            let message = format!("{}: {error}", path.display());
-            Failure::usage(
-                "not-a-certificate",
-                "--trust",
-                message,
-                "name a file in PEM form that you can read",
-            )
-        })?;
-        builder = builder.trust(pem);
-    }
-    let host = builder.build().map_err(|error| Failure::of(&error))?;
+    let builder = Built {
+        programs: loading.programs.as_deref(),
+        models: loading.models.as_deref(),
+        trust: &loading.trust,
+        namespaces: loading.namespaces,
+    };
+    let host = builder.host(&home, |builder| builder)?;
     let progress = Progress::start("compiling and confining");
     let loaded =
         requests.into_iter().map(|request| host.load_blocking(request)).collect::<Result<Vec<_>, _>>();
@@ -80,15 +69,85 @@ pub(crate) fn load(loading: &Loading, places: &Places) -> Result<(Host, Vec<Plug
     }
 }
 
-/// What was recorded during the call, for the JSON document.
-fn facts(status: Status, denials: &[u64], elapsed: Duration) -> Vec<(&'static str, Value)> {
-    // Milliseconds with three digits; a call is far shorter than what f64 carries exactly.
-    let milliseconds = elapsed.as_micros() as f64 / 1000.0;
-    vec![("status", json!(status)), ("denials", json!(denials)), ("elapsed_ms", json!(milliseconds))]
+/// What a host is built with, besides its places.
+pub(crate) struct Built<'a> {
+    pub(crate) programs: Option<&'a Path>,
+    pub(crate) models: Option<&'a Path>,
+    pub(crate) trust: &'a [PathBuf],
+    pub(crate) namespaces: args::Namespaces,
 }
 
-fn finish(outcome: Outcome, format: Format, places: &Places) -> Result<Exit, Failure> {
-    let Outcome { status, value, reason, denials, elapsed } = outcome;
+impl Built<'_> {
+    /// Builds it, with what else is to be set.
+    pub(crate) fn host(
+        &self,
+        home: &Home,
+        more: impl FnOnce(HostBuilder) -> HostBuilder,
+    ) -> Result<Host, Failure> {
+        let models = self.models.map(models::read).transpose()?.unwrap_or_default();
+        let mut builder =
+            Host::builder().state_dir(&home.state).audit_dir(&home.audit).namespaces(match self.namespaces {
+                args::Namespaces::Auto => Namespaces::Cheap,
+                args::Namespaces::All => Namespaces::All,
+                args::Namespaces::Off => Namespaces::Off,
+            });
+        if let Some(folder) = self.programs {
+            builder = builder.programs_dir(folder);
+        }
+        for (name, model) in models {
+            builder = builder.model(name, model);
+        }
+        for path in self.trust {
+            let pem = std::fs::read(path).map_err(|error| {
+                let message = format!("{}: {error}", path.display());
+                let next = "name a file in PEM form that you can read";
+                Failure::usage("not-a-certificate", "--trust", message, next)
+            })?;
+            builder = builder.trust(pem);
+        }
+        more(builder).build().map_err(|error| Failure::of(&error))
+    }
+}
+
+/// What came of a call, here or in a host elsewhere.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) status: Status,
+    pub(crate) value: Option<String>,
+    pub(crate) reason: Option<Problem>,
+    pub(crate) denials: Vec<u64>,
+    pub(crate) elapsed: Duration,
+    pub(crate) call: Option<String>,
+}
+
+impl From<Outcome> for Finished {
+    fn from(outcome: Outcome) -> Self {
+        let Outcome { status, value, reason, denials, elapsed, call } = outcome;
+        Self { status, value, reason, denials, elapsed, call: call.map(|call| call.to_string()) }
+    }
+}
+
+/// What was recorded during the call, for the JSON document.
+fn facts(
+    status: Status,
+    denials: &[u64],
+    elapsed: Duration,
+    call: Option<&str>,
+) -> Vec<(&'static str, Value)> {
+    // Milliseconds with three digits; a call is far shorter than what f64 carries exactly.
+    let milliseconds = elapsed.as_micros() as f64 / 1000.0;
+    vec![
+        ("status", json!(status)),
+        ("denials", json!(denials)),
+        ("elapsed_ms", json!(milliseconds)),
+        ("call", json!(call)),
+    ]
+}
+
+/// Tells what came of a call, and says how the program ends.
+pub(crate) fn finish(finished: Finished, format: Format, places: &Places) -> Result<Exit, Failure> {
+    let Finished { status, value, reason, denials, elapsed, call } = finished;
+    let call = call.as_deref();
     if format == Format::Text && !denials.is_empty() {
         let numbers: Vec<String> = denials.iter().take(10).map(u64::to_string).collect();
         let more = if denials.len() > 10 { ", ..." } else { "" };
@@ -104,7 +163,7 @@ fn finish(outcome: Outcome, format: Format, places: &Places) -> Result<Exit, Fai
         Some(value) if output::is_json(&value) => {
             match format {
                 Format::Text => output::line(&output::json(&value)),
-                Format::Json => output::line(&success(&value, &denials, elapsed)),
+                Format::Json => output::line(&success(&value, &denials, elapsed, call)),
             }
             Ok(Exit::Ok)
         }
@@ -115,7 +174,7 @@ fn finish(outcome: Outcome, format: Format, places: &Places) -> Result<Exit, Fai
                 message: "the tool's result is not JSON".to_owned(),
                 next_step: "tell the plugin's author".to_owned(),
             };
-            let extra = facts(Status::ToolError, &denials, elapsed);
+            let extra = facts(Status::ToolError, &denials, elapsed, call);
             Err(Failure { exit: Exit::ToolError, problem, extra })
         }
         None => {
@@ -126,7 +185,7 @@ fn finish(outcome: Outcome, format: Format, places: &Places) -> Result<Exit, Fai
                 next_step: "report this; it is a bug".to_owned(),
             });
             let exit = exit(status, problem.code);
-            Err(Failure { exit, problem, extra: facts(status, &denials, elapsed) })
+            Err(Failure { exit, problem, extra: facts(status, &denials, elapsed, call) })
         }
     }
 }
@@ -142,9 +201,9 @@ fn elsewhere(places: &Places) -> String {
 }
 
 /// The document of a call that worked. The value goes in as it came, so that no number loses a digit.
-fn success(value: &str, denials: &[u64], elapsed: Duration) -> String {
+fn success(value: &str, denials: &[u64], elapsed: Duration, call: Option<&str>) -> String {
     let mut head = json!({ "schema": SCHEMA });
-    for (key, fact) in facts(Status::Ok, denials, elapsed) {
+    for (key, fact) in facts(Status::Ok, denials, elapsed, call) {
         head[key] = fact;
     }
     let head = head.to_string();
@@ -167,7 +226,8 @@ mod tests {
 
     #[test]
     fn the_document_of_a_success_is_json_and_keeps_every_digit() {
-        let text = success("{\"n\":12345678901234567890123}", &[3, 4], Duration::from_micros(1500));
+        let text =
+            success("{\"n\":12345678901234567890123}", &[3, 4], Duration::from_micros(1500), Some("1.2"));
         assert!(text.ends_with(",\"value\":{\"n\":12345678901234567890123}}"), "{text}");
         let document: Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(document["schema"], SCHEMA);

@@ -1,5 +1,6 @@
 //! From what an operator wrote of a plugin to what a host is asked to load.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use stockade_host::LoadRequest;
@@ -13,16 +14,17 @@ use crate::{file, value};
 /// What the command line says of a plugin, which may be named by a file that says more: the command line's word is
 /// the last.
 pub(crate) fn request(setup: &Setup) -> Result<LoadRequest, Failure> {
-    if !is_file_of_ours(&setup.plugin) {
-        return combined(&[(setup, Path::new(""))]);
-    }
-    let below = read(&setup.plugin, "PLUGIN")?;
-    combined(&[(&below, folder(&setup.plugin)), (setup, Path::new(""))])
+    let layers = match is_file_of_ours(&setup.plugin) {
+        false => Described { path: Path::new(""), setup: Cow::Borrowed(setup), above: None },
+        true => Described { above: Some(setup), ..described(&setup.plugin)? },
+    };
+    layers.request(layers.package()?)
 }
 
 /// What a file says of a plugin. Paths in it stand as seen from its folder.
 pub(crate) fn with(path: &Path) -> Result<LoadRequest, Failure> {
-    combined(&[(&read(path, "--with")?, folder(path))])
+    let described = described(path)?;
+    described.request(described.package()?)
 }
 
 fn is_file_of_ours(path: &Path) -> bool {
@@ -30,60 +32,83 @@ fn is_file_of_ours(path: &Path) -> bool {
         && path.file_name().is_some_and(|name| name != "plugin.toml")
 }
 
-fn folder(path: &Path) -> &Path {
-    path.parent().unwrap_or(Path::new(""))
-}
-
-fn read(path: &Path, option: &str) -> Result<Setup, Failure> {
-    let setup: Setup = file::read(path, option)?;
+/// Reads a file that says what a plugin gets.
+pub(crate) fn described(path: &Path) -> Result<Described<'_>, Failure> {
+    let setup: Setup = file::read(path, "PLUGIN")?;
     if setup.plugin.as_os_str().is_empty() {
         let message = format!("{}: it names no plugin", path.display());
-        return Err(Failure::usage("bad-file", option, message, "write plugin = \"FOLDER\""));
+        return Err(Failure::usage("bad-file", "plugin", message, "write plugin = \"FOLDER\""));
     }
-    Ok(setup)
+    Ok(Described { path, setup: Cow::Owned(setup), above: None })
 }
 
-/// One upon the other. The first says which plugin it is.
-fn combined(layers: &[(&Setup, &Path)]) -> Result<LoadRequest, Failure> {
-    let mut plugin_type = None;
-    for (setup, _) in layers {
-        plugin_type = setup.plugin_type()?.or(plugin_type);
+/// A plugin, and what it gets: by a file or the command line, and perhaps by the command line upon a file.
+#[derive(Debug)]
+pub(crate) struct Described<'a> {
+    /// The file; empty for the command line.
+    pub(crate) path: &'a Path,
+    pub(crate) setup: Cow<'a, Setup>,
+    above: Option<&'a Setup>,
+}
+
+impl Described<'_> {
+    /// Each that says something, and from where its paths are seen.
+    fn layers(&self) -> impl Iterator<Item = (&Setup, &Path)> {
+        let base = self.path.parent().unwrap_or(Path::new(""));
+        [(&*self.setup, base)].into_iter().chain(self.above.map(|above| (above, Path::new(""))))
     }
-    let [(first, base), ..] = layers else { unreachable!("the callers have one") };
-    let package =
-        Package::open(base.join(&first.plugin), plugin_type).map_err(|error| Failure::of(&error))?;
-    let profile = Profile::of(package.identity.plugin_type);
-    let (mut per_call, mut per_day) = (profile.per_call, profile.per_day);
-    let mut request = LoadRequest::new(package);
-    for (setup, base) in layers {
-        per_call = value::budget("--per-call", &setup.per_call, per_call)?;
-        per_day = value::budget("--per-day", &setup.per_day, per_day)?;
-        for text in &setup.grants {
-            request = request.grant(value::grant(text, base)?);
+
+    /// Reads the plugin.
+    pub(crate) fn package(&self) -> Result<Package, Failure> {
+        let mut plugin_type = None;
+        for (setup, _) in self.layers() {
+            plugin_type = setup.plugin_type()?.or(plugin_type);
         }
-        for text in &setup.config {
-            let (key, json) = value::config(text)?;
-            request = request.config(key, json);
-        }
-        if let Some(text) = &setup.memory {
-            request = request.memory_bytes(value::size("--memory", text)?);
-        }
-        if let Some(text) = &setup.write_limit {
-            request = request.write_quota(value::size("--write-limit", text)?, profile.limits.written_files);
-        }
-        if setup.scratch {
-            request = request.scratch();
-        }
-        if let Some(name) = &setup.store {
-            request = request.store(name);
-        }
-        for text in &setup.secrets {
-            let (name, source) = value::secret(text, base)?;
-            request = request.secret(name, source);
-        }
-        for text in &setup.addresses {
-            request = request.allow_addresses(value::addresses(text)?);
-        }
+        let base = self.path.parent().unwrap_or(Path::new(""));
+        Package::open(base.join(&self.setup.plugin), plugin_type)
+            .map_err(|error| Failure::of(&error).of_file(self.path))
     }
-    Ok(request.budget_per_call(per_call).budget_per_day(per_day))
+
+    /// What the host is asked to load.
+    pub(crate) fn request(&self, package: Package) -> Result<LoadRequest, Failure> {
+        self.request_unnamed(package).map_err(|failure| failure.of_file(self.path))
+    }
+
+    fn request_unnamed(&self, package: Package) -> Result<LoadRequest, Failure> {
+        let profile = Profile::of(package.identity.plugin_type);
+        let (mut per_call, mut per_day) = (profile.per_call, profile.per_day);
+        let mut request = LoadRequest::new(package);
+        for (setup, base) in self.layers() {
+            per_call = value::budget("--per-call", &setup.per_call, per_call)?;
+            per_day = value::budget("--per-day", &setup.per_day, per_day)?;
+            for text in &setup.grants {
+                request = request.grant(value::grant(text, base)?);
+            }
+            for text in &setup.config {
+                let (key, json) = value::config(text)?;
+                request = request.config(key, json);
+            }
+            if let Some(text) = &setup.memory {
+                request = request.memory_bytes(value::size("--memory", text)?);
+            }
+            if let Some(text) = &setup.write_limit {
+                let bytes = value::size("--write-limit", text)?;
+                request = request.write_quota(bytes, profile.limits.written_files);
+            }
+            if setup.scratch {
+                request = request.scratch();
+            }
+            if let Some(name) = &setup.store {
+                request = request.store(name);
+            }
+            for text in &setup.secrets {
+                let (name, source) = value::secret(text, base)?;
+                request = request.secret(name, source);
+            }
+            for text in &setup.addresses {
+                request = request.allow_addresses(value::addresses(text)?);
+            }
+        }
+        Ok(request.budget_per_call(per_call).budget_per_day(per_day))
+    }
 }

@@ -261,7 +261,14 @@ impl Booting {
                     self.process.kill();
                     return Err(error(other.name()));
                 }
-                Event::Readable => return Err(error("to speak".to_owned())),
+                // Hung up, or said something: it was to do neither.
+                Event::Readable => {
+                    let read = self.connection.read_more(false);
+                    return Err(match read.map_err(|e| BootError::Os("reading", e))? {
+                        Progress::End => BootError::Ended,
+                        Progress::Some | Progress::Nothing => error("to speak".to_owned()),
+                    });
+                }
             }
         }
         while self.connection.phase() == Phase::Boot {

@@ -1,7 +1,9 @@
 //! Compiling a component: hostile bytes for a large program, so in a process of its own, confined like
 //! a worker, and thrown away afterwards.
 
+use std::collections::BTreeSet;
 use std::os::fd::AsFd;
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use stockade_ipc::{Compile, CompileFault, Fault, Rejected, ToHost, World};
@@ -130,5 +132,37 @@ pub(crate) const fn code(fault: CompileFault) -> &'static str {
         CompileFault::Import => "unknown-import",
         CompileFault::Artifact => "artifact-rejected",
         CompileFault::Internal => "compiler-failed",
+    }
+}
+
+/// The components that are being compiled now: one that several plugins have is compiled once.
+#[derive(Debug, Default)]
+pub(crate) struct Compiling {
+    now: Mutex<BTreeSet<[u8; 32]>>,
+    done: Condvar,
+}
+
+/// One component's turn, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct CompileTurn<'a> {
+    all: &'a Compiling,
+    component: [u8; 32],
+}
+
+impl Compiling {
+    /// Waits until nobody else compiles this component.
+    pub(crate) fn enter(&self, component: [u8; 32]) -> CompileTurn<'_> {
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        while !now.insert(component) {
+            now = self.done.wait(now).unwrap_or_else(PoisonError::into_inner);
+        }
+        CompileTurn { all: self, component }
+    }
+}
+
+impl Drop for CompileTurn<'_> {
+    fn drop(&mut self) {
+        self.all.now.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.component);
+        self.all.done.notify_all();
     }
 }

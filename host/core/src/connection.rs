@@ -20,6 +20,8 @@ pub(crate) struct Connection {
     incoming: FrameBuffer,
     outgoing: Vec<u8>,
     sent: usize,
+    /// Bytes received and sent since somebody asked.
+    moved: (u64, u64),
 }
 
 /// What one look at the socket brought.
@@ -44,6 +46,7 @@ impl Connection {
             incoming: FrameBuffer::default(),
             outgoing: Vec::new(),
             sent: 0,
+            moved: (0, 0),
         }
     }
 
@@ -89,6 +92,7 @@ impl Connection {
                 Ok(0) | Err(Errno::ECONNRESET) => return Ok(Progress::End),
                 Ok(count) => {
                     self.incoming.filled(count);
+                    self.moved.0 += count as u64;
                     return Ok(Progress::Some);
                 }
                 Err(Errno::EAGAIN) => return Ok(Progress::Nothing),
@@ -115,6 +119,11 @@ impl Connection {
         if self.is_torn() { Err(Fault::Torn) } else { Ok(()) }
     }
 
+    /// Bytes that were received and sent since this was asked last.
+    pub(crate) fn take_moved(&mut self) -> (u64, u64) {
+        std::mem::take(&mut self.moved)
+    }
+
     /// Whether the peer stopped in the middle of a frame.
     pub(crate) fn is_torn(&self) -> bool {
         self.incoming.is_torn()
@@ -138,7 +147,10 @@ impl Connection {
         flags.set(MsgFlags::MSG_DONTWAIT, !wait);
         while self.sent < self.outgoing.len() {
             match nix::sys::socket::send(self.as_raw_fd(), &self.outgoing[self.sent..], flags) {
-                Ok(count) => self.sent += count,
+                Ok(count) => {
+                    self.sent += count;
+                    self.moved.1 += count as u64;
+                }
                 Err(Errno::EAGAIN) => return Ok(false),
                 Err(Errno::EINTR) => {}
                 Err(e) => return Err(e.into()),
@@ -169,6 +181,7 @@ impl Connection {
         match sent {
             Ok(count) if self.sent + count == self.outgoing.len() => {
                 self.sent += count;
+                self.moved.1 += count as u64;
                 Ok(())
             }
             // It has gone, which is not the same.

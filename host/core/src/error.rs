@@ -24,6 +24,14 @@ use crate::trail::Unrecorded;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostError {
+    /// The plugin cannot be kept like that.
+    #[error("{message}")]
+    Supervision {
+        /// Which of its settings.
+        field: &'static str,
+        /// What it can be.
+        message: String,
+    },
     /// The machine lacks a layer of the confinement. There is no unconfined mode.
     #[error("this machine cannot confine plugins: {}", list(.0))]
     Unsupported(Vec<Missing>),
@@ -146,6 +154,9 @@ pub enum HostError {
     /// The books of what plugins use up are not to be had.
     #[error("the ledger is not usable")]
     Ledger(#[source] Unusable),
+    /// The book of what happened cannot be used.
+    #[error("the history in the state folder cannot be used")]
+    History(#[source] Unusable),
     /// What was given as a certificate authority is none.
     #[error("the certificate authorities are not PEM: {why}")]
     Authority {
@@ -175,6 +186,11 @@ impl Explain for HostError {
         let (code, field, next_step): (&'static str, String, String) = match self {
             Self::Package(error) => return error.problem(),
             Self::Setting(error) => return error.problem(),
+            Self::Supervision { field, .. } => (
+                "bad-supervision",
+                format!("supervision.{field}"),
+                "see docs/serving.md for what it can be".into(),
+            ),
             Self::Unsupported(missing) => (
                 "unsupported-host",
                 missing.iter().map(|m| m.code.to_string()).collect::<Vec<_>>().join(" "),
@@ -205,6 +221,12 @@ impl Explain for HostError {
             Self::Boot(BootError::Os(_, error)) if shortage_of(error).is_some() => {
                 ("not-attested", "host".into(), shortage_of(error).unwrap_or_default().into())
             }
+            Self::Boot(BootError::Ended) => (
+                "not-attested",
+                "worker".into(),
+                "something ended it as it started: memory, a limit, a signal; see the kernel's log, and try again"
+                    .into(),
+            ),
             Self::Boot(_) => (
                 "not-attested",
                 "worker".into(),
@@ -275,6 +297,11 @@ impl Explain for HostError {
                     _ => "put right what is said of the model (--models)",
                 }
                 .into(),
+            ),
+            Self::History(_) => (
+                "history-broken",
+                "history.sqlite".into(),
+                "make the state folder writable; where the file is broken, move it away and a new one is begun".into(),
             ),
             Self::Ledger(_) => (
                 "ledger-broken",

@@ -20,6 +20,8 @@ pub(crate) enum Cause {
     Host(String),
     /// The host stopped it.
     Stopped,
+    /// It had no call for as long as a worker may be without one.
+    Idle,
 }
 
 /// What became of one worker: set once, waited for by whoever needs to know.

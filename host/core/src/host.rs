@@ -3,10 +3,11 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
-use stockade_audit::{Log, Plugin as AuditPlugin};
-use stockade_ipc::Load;
+use stockade_audit::{Decision, Layer, Log, Plugin as AuditPlugin, Record};
 use stockade_ipc::bounds::{CONFIG_VALUE, NAME};
+use stockade_ipc::{Load, World};
 use stockade_package::{InstanceMode, check_imports};
 use stockade_policy::{
     Capability, Grants, GuestPath, PluginType, Profile, Request, Scope, Source, Unresolved, resolve, stands,
@@ -14,14 +15,17 @@ use stockade_policy::{
 
 use crate::broker::{Broker, Delegation, Growth, Http, Tree};
 use crate::cache::Cache;
-use crate::compile::compile;
+use crate::call_id::CallId;
+use crate::compile::{Compiling, compile};
 use crate::egress::{Egress, Reach};
 use crate::error::{HostError, memory_limit};
 use crate::flush::Flusher;
+use crate::history::History;
 use crate::launch::{Launcher, Namespaces};
 use crate::ledger::{Ledger, Page};
 use crate::load::{GrantRequest, LoadRequest, Means};
 use crate::memfd::{SealedFile, Use, hex};
+use crate::meter::Meter;
 use crate::model::{Model, ModelError, Ready};
 use crate::plugin::{Made, Plugin};
 use crate::programs::Programs;
@@ -30,6 +34,7 @@ use crate::scratch::{self, Scratch};
 use crate::secret::{SecretError, SecretSource, Secrets};
 use crate::sentinel::Sentinel;
 use crate::store::Store;
+use crate::supervise::{Brake, Keeper};
 use crate::support::Support;
 use crate::trail::Trail;
 
@@ -49,8 +54,11 @@ pub(crate) struct Inner {
     models: BTreeMap<String, Model>,
     /// There from the first plugin on that has a budget.
     ledger: Mutex<Option<Arc<Ledger>>>,
+    /// There from the first time on that it was kept.
+    history: Mutex<Option<Arc<History>>>,
     flusher: Flusher,
     cache: Cache,
+    compiling: Compiling,
     /// The state folder.
     state: PathBuf,
     /// Workers that one plugin may use up.
@@ -58,6 +66,9 @@ pub(crate) struct Inner {
     /// Random, so that launches of different hosts on one log differ.
     tag: u32,
     launches: AtomicU64,
+    calls: AtomicU64,
+    pub(crate) brake: Brake,
+    pub(crate) keeper: Arc<Keeper>,
 }
 
 /// Settings of a [`Host`].
@@ -69,6 +80,7 @@ pub struct HostBuilder {
     programs: Option<PathBuf>,
     namespaces: Namespaces,
     restarts_per_second: NonZeroU32,
+    restarts_of_all: NonZeroU32,
     authorities: Vec<Vec<u8>>,
     models: BTreeMap<String, Model>,
 }
@@ -76,6 +88,9 @@ pub struct HostBuilder {
 /// Workers of one plugin that may die a second before it has to wait. Starting one takes a processor 0.5 to
 /// 0.8 ms: at this rate fewer than one of a hundred calls of another plugin have it in their way.
 const RESTARTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(10).unwrap();
+
+/// Workers of all plugins that may be started a second after others died: a fifth of what one processor can.
+const RESTARTS_OF_ALL: NonZeroU32 = NonZeroU32::new(200).unwrap();
 
 impl Host {
     /// Starts with the defaults: state below the current folder's `.stockade`, the log in it, programs
@@ -87,6 +102,7 @@ impl Host {
             programs: None,
             namespaces: Namespaces::default(),
             restarts_per_second: RESTARTS_PER_SECOND,
+            restarts_of_all: RESTARTS_OF_ALL,
             authorities: Vec::new(),
             models: BTreeMap::new(),
         }
@@ -119,7 +135,8 @@ impl Host {
             plugin_type.as_str(),
         )
         .shared();
-        let trail = self.0.trail(&identity);
+        let meter = Arc::default();
+        let trail = self.0.trail(&identity, &meter);
 
         let config = match package.configure(config) {
             Ok(config) => config,
@@ -166,13 +183,7 @@ impl Host {
 
         let (artifact, world) = match self.0.cache.get(component.digest()) {
             Some(found) => found,
-            None => {
-                let made = compile(&self.0.launcher, &self.0.programs.compiler, &component, &trail)?;
-                if let Err(error) = self.0.cache.put(component.digest(), &made.0, &made.1) {
-                    tracing::warn!(target: "stockade::host", %error, "the artifact was not kept");
-                }
-                made
-            }
+            None => self.compiled(&component, &trail)?,
         };
         if let Err(error) = check_imports(&world)
             && stands("load.imports")
@@ -197,9 +208,41 @@ impl Host {
             reuse_instance: package.instance == InstanceMode::Reused,
             memory_bytes,
         };
+        let (supervision, aside) = (means.supervision, means.aside);
         let broker = self.broker(profile, &identity.name, &load.grants, Provided { trees, config, means })?;
-        let made = Made { identity, profile, artifact, load, broker, scratch, tools, pending };
-        Plugin::start(self, made)
+        let hooks = package.hooks;
+        let made = Made {
+            identity,
+            profile,
+            artifact,
+            load,
+            broker,
+            scratch,
+            tools,
+            hooks,
+            pending,
+            meter,
+            supervision,
+        };
+        let plugin = Plugin::of(self, made)?;
+        if !aside {
+            plugin.enter();
+        }
+        Ok(plugin)
+    }
+
+    /// Compiles a component, unless another load has by now, and keeps what came of it.
+    fn compiled(&self, component: &SealedFile, trail: &Trail) -> Result<(SealedFile, World), HostError> {
+        let host = &self.0;
+        let _turn = host.compiling.enter(component.digest());
+        if let Some(found) = host.cache.get(component.digest()) {
+            return Ok(found);
+        }
+        let made = compile(&host.launcher, &host.programs.compiler, component, trail)?;
+        if let Err(error) = host.cache.put(component.digest(), &made.0, &made.1) {
+            tracing::warn!(target: "stockade::host", %error, "the artifact was not kept");
+        }
+        Ok(made)
     }
 
     /// What does for the plugin what only the host can.
@@ -242,6 +285,40 @@ impl Host {
         Ok(Arc::new(broker.with_store(store).with_delegation(delegation)))
     }
 
+    /// The loaded plugin of this name; of several the one that was loaded last.
+    pub fn plugin(&self, name: &str) -> Option<Plugin> {
+        self.0.registry.find(name)
+    }
+
+    /// Every loaded plugin that somebody holds, by name.
+    pub fn plugins(&self) -> Vec<Plugin> {
+        self.0.registry.all()
+    }
+
+    /// Leaves a record that somebody wanted to control this host who may not.
+    pub fn refused_client(&self, socket: &Path, uid: &str, pid: Option<u32>) {
+        tracing::warn!(
+            target: "stockade::host", uid, socket = %socket.display(),
+            "a client was refused: its user is not named in control.uids; the audit log has it"
+        );
+        let record = refused(socket).detail("uid", uid.to_owned());
+        self.note(&match pid {
+            Some(pid) => record.detail("pid", pid),
+            None => record,
+        });
+    }
+
+    /// The same of so many more, of whom there is no more to say.
+    pub fn refused_clients(&self, socket: &Path, count: u64) {
+        self.note(&refused(socket).detail("count", count));
+    }
+
+    fn note(&self, record: &Record) {
+        if let Err(error) = self.0.log.append(record) {
+            tracing::error!(target: "stockade::host", %error, "audit record lost");
+        }
+    }
+
     /// Ends every worker and closes the log. Plugins that are still held answer with failures.
     pub async fn stop(&self) {
         let host = self.clone();
@@ -250,6 +327,7 @@ impl Host {
 
     /// [`stop`](Self::stop) on this thread.
     pub fn stop_blocking(&self) {
+        self.0.keeper.stop();
         self.0.sentinel.stop();
         self.0.flusher.stop();
         // Closed already where another handle to this host was faster.
@@ -259,6 +337,16 @@ impl Host {
             tracing::error!(target: "stockade::host", %error, "the audit log did not close");
         }
     }
+}
+
+/// A client that may not control the host.
+fn refused(socket: &Path) -> Record {
+    Record::new(Layer::Host, "refused", Decision::Denied)
+        .operation("control")
+        .resource(socket.display().to_string())
+        .rule("control.uids", "configuration")
+        .reason("the client's user may not control this host")
+        .next_step("name the user in control.uids if it should")
 }
 
 /// Reads the keys of the models that are granted.
@@ -369,11 +457,28 @@ impl Inner {
         }
     }
 
+    /// What happened, of the state folder.
+    pub(crate) fn history(&self) -> Result<Arc<History>, HostError> {
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*history {
+            Some(open) => Ok(Arc::clone(open)),
+            None => {
+                let open = Arc::new(History::open(&self.state).map_err(HostError::History)?);
+                Ok(Arc::clone(history.insert(open)))
+            }
+        }
+    }
+
     /// The trail of a new launch.
-    pub(crate) fn trail(&self, identity: &Arc<AuditPlugin>) -> Trail {
+    pub(crate) fn trail(&self, identity: &Arc<AuditPlugin>, meter: &Arc<Meter>) -> Trail {
         let launch = self.launches.fetch_add(1, Ordering::Relaxed);
         let launch = format!("{:08x}-{launch}", self.tag);
-        Trail::new(Arc::clone(&self.log), Arc::clone(identity), launch.into())
+        Trail::new(Arc::clone(&self.log), Arc::clone(identity), launch.into()).counted_by(meter)
+    }
+
+    /// A new call.
+    pub(crate) fn call_id(&self) -> CallId {
+        CallId { host: self.tag, number: 1 + self.calls.fetch_add(1, Ordering::Relaxed) }
     }
 }
 
@@ -406,6 +511,13 @@ impl HostBuilder {
     /// one has to wait; 10 if not said. Below it, what dies after an answer is started again at once.
     pub fn restarts_per_second(mut self, most: NonZeroU32) -> Self {
         self.restarts_per_second = most;
+        self
+    }
+
+    /// How many workers of all plugins together may be started a second after others died; 200 if not said. Those
+    /// beyond it wait, each a little longer than the one before.
+    pub fn restarts_of_all(mut self, most: NonZeroU32) -> Self {
+        self.restarts_of_all = most;
         self
     }
 
@@ -449,11 +561,16 @@ impl HostBuilder {
             registry: Arc::default(),
             models: self.models,
             ledger: Mutex::default(),
+            history: Mutex::default(),
             cache,
+            compiling: Compiling::default(),
             state: state.clone(),
             restarts_per_second: self.restarts_per_second,
             tag: getrandom::u32().map_err(|e| broken_state(std::io::Error::other(e)))?,
             launches: AtomicU64::new(0),
+            calls: AtomicU64::new(0),
+            brake: Brake::up_to(self.restarts_of_all, Instant::now()),
+            keeper: Arc::new(Keeper::start().map_err(HostError::Sentinel)?),
         })))
     }
 }

@@ -7,6 +7,7 @@ use stockade_policy::{Budget, GuestPath, HttpScope, Scope, SecretScope, Source};
 
 use crate::host::Config;
 use crate::secret::SecretSource;
+use crate::supervise::Supervision;
 
 /// What to load, and what it may do.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub(crate) struct Means {
     pub(crate) requests_per_second: Option<u32>,
     pub(crate) per_call: Option<Budget>,
     pub(crate) per_day: Option<Budget>,
+    pub(crate) supervision: Supervision,
+    pub(crate) aside: bool,
 }
 
 /// An operator's yes to one resource of the host.
@@ -168,6 +171,18 @@ impl LoadRequest {
     /// in one state folder, whatever their version, draw on the same day.
     pub fn budget_per_day(mut self, most: Budget) -> Self {
         self.means.per_day = Some(most);
+        self
+    }
+
+    /// How the plugin is kept; [`Supervision::default`] if not said.
+    pub fn supervision(mut self, how: Supervision) -> Self {
+        self.means.supervision = how;
+        self
+    }
+
+    /// Loads it without having it found by its name, until [`Plugin::enter`](crate::Plugin::enter).
+    pub fn aside(mut self) -> Self {
+        self.means.aside = true;
         self
     }
 

@@ -21,7 +21,7 @@ impl LogGate {
         LogGate { per_second, window: Instant::now(), passed: 0, dropped: 0 }
     }
 
-    /// Passes a line on to `tracing`, target `stockade::plugin`, fields `plugin`, `line`, and `fields` where there
+    /// Passes a line on to `tracing`, target `stockade::plugin`, fields `plugin`, `call`, `line`, and `fields` where there
     /// are any: a JSON object of texts. The line is the plugin's and not escaped.
     pub(crate) fn pass(&mut self, log: &Log, trail: &Trail) -> Result<(), Unrecorded> {
         let now = Instant::now();
@@ -35,17 +35,18 @@ impl LogGate {
         }
         self.passed += 1;
         let plugin = trail.plugin_name();
+        let call = trail.call_id().map(tracing::field::display);
         let line = log.line.as_str();
         // Names of fields are fixed in `tracing`, these are the plugin's: one JSON object, or nothing.
         let named: serde_json::Map<_, _> =
             log.fields.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
         let fields = (!named.is_empty()).then(|| serde_json::Value::Object(named).to_string());
         match log.level {
-            LogLevel::Trace => tracing::trace!(target: "stockade::plugin", plugin, line, fields),
-            LogLevel::Debug => tracing::debug!(target: "stockade::plugin", plugin, line, fields),
-            LogLevel::Info => tracing::info!(target: "stockade::plugin", plugin, line, fields),
-            LogLevel::Warn => tracing::warn!(target: "stockade::plugin", plugin, line, fields),
-            LogLevel::Error => tracing::error!(target: "stockade::plugin", plugin, line, fields),
+            LogLevel::Trace => tracing::trace!(target: "stockade::plugin", plugin, call, line, fields),
+            LogLevel::Debug => tracing::debug!(target: "stockade::plugin", plugin, call, line, fields),
+            LogLevel::Info => tracing::info!(target: "stockade::plugin", plugin, call, line, fields),
+            LogLevel::Warn => tracing::warn!(target: "stockade::plugin", plugin, call, line, fields),
+            LogLevel::Error => tracing::error!(target: "stockade::plugin", plugin, call, line, fields),
         }
         Ok(())
     }

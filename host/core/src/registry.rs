@@ -8,6 +8,7 @@ use std::time::Instant;
 use stockade_audit::Plugin as AuditPlugin;
 use stockade_policy::stands;
 
+use crate::call_id::CallId;
 use crate::plugin::{Plugin, WeakPlugin};
 
 /// Calls below each other: a tool that an agent calls, which calls another, and so on. Each has a worker that waits.
@@ -23,8 +24,8 @@ pub(crate) struct Registry {
     last: AtomicU64,
     /// By name. Of two with the same name it is the one that was loaded last: an update takes the place over.
     plugins: Mutex<BTreeMap<String, WeakPlugin>>,
-    /// Who waits for whom. A plugin runs one call at a time, and waits for one other at a time.
-    waits: Mutex<BTreeMap<Number, Number>>,
+    /// Who waits for whom. With several workers a plugin waits for several others, or for one several times.
+    waits: Mutex<Vec<(Number, Number)>>,
 }
 
 /// One plugin waits for another, until this is dropped.
@@ -32,6 +33,7 @@ pub(crate) struct Registry {
 pub(crate) struct Wait<'a> {
     registry: &'a Registry,
     who: Number,
+    on: Number,
 }
 
 impl Registry {
@@ -43,7 +45,7 @@ impl Registry {
         self.plugins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn waits(&self) -> MutexGuard<'_, BTreeMap<Number, Number>> {
+    fn waits(&self) -> MutexGuard<'_, Vec<(Number, Number)>> {
         self.waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -59,25 +61,39 @@ impl Registry {
         self.plugins().get(name)?.upgrade()
     }
 
+    /// All of them, by name.
+    pub(crate) fn all(&self) -> Vec<Plugin> {
+        self.plugins().values().filter_map(WeakPlugin::upgrade).collect()
+    }
+
     /// Has one wait for another; none where that one waits for the first, itself or through others: neither would
-    /// ever go on.
+    /// ever go on. A free worker of the first's could, but nobody says that it will be free.
     pub(crate) fn wait(&self, who: Number, on: Number) -> Option<Wait<'_>> {
         let mut waits = self.waits();
-        let mut next = Some(on);
-        while let Some(number) = next {
+        let mut reached = vec![on];
+        let mut next = 0;
+        while let Some(&number) = reached.get(next) {
             if number == who && stands("tool.cycle") {
                 return None;
             }
-            next = waits.get(&number).copied().filter(|_| number != who);
+            for &(waiting, on) in waits.iter() {
+                if waiting == number && !reached.contains(&on) {
+                    reached.push(on);
+                }
+            }
+            next += 1;
         }
-        waits.insert(who, on);
-        Some(Wait { registry: self, who })
+        waits.push((who, on));
+        Some(Wait { registry: self, who, on })
     }
 }
 
 impl Drop for Wait<'_> {
     fn drop(&mut self) {
-        self.registry.waits().remove(&self.who);
+        let mut waits = self.registry.waits();
+        if let Some(at) = waits.iter().position(|wait| *wait == (self.who, self.on)) {
+            waits.swap_remove(at);
+        }
     }
 }
 
@@ -88,6 +104,8 @@ pub(crate) struct Caller {
     pub(crate) plugin: Arc<AuditPlugin>,
     pub(crate) launch: Arc<str>,
     pub(crate) call: u64,
+    /// The call that all of it began with.
+    pub(crate) id: CallId,
     /// How many calls stand above it; 1 for the first that an agent makes.
     pub(crate) depth: u32,
     /// When the caller's own call has to be over.
@@ -109,7 +127,11 @@ mod tests {
         // Several may wait for one.
         drop(second);
         let _third = registry.wait(c, b).unwrap();
+        // As often as it waits, not as often as it has ceased to.
+        let again = registry.wait(a, b).unwrap();
         drop(first);
+        assert!(registry.wait(b, a).is_none());
+        drop(again);
         assert!(registry.wait(b, a).is_some());
     }
 }

@@ -19,6 +19,8 @@ use stockade_policy::stands;
 use crate::fate::{Cause, Fate};
 use crate::notify::Listener;
 use crate::process::Process;
+use crate::reap::Ended;
+use crate::supervise::Notice;
 use crate::trail::Trail;
 
 /// One running worker, as the sentinel sees it.
@@ -36,6 +38,10 @@ pub(crate) struct Watch {
     allowance: AtomicU64,
     /// The connection is closed: the deadline is for the process to follow.
     hung_up: AtomicBool,
+    /// Who else is to know when it has ended.
+    notice: Option<Notice>,
+    /// It gets no call any more.
+    retired: AtomicBool,
 }
 
 /// A process closes its descriptors a moment before it is gone. One that lives on longer than this with
@@ -45,7 +51,13 @@ const LAST_MOMENT: Duration = Duration::from_millis(100);
 const NEVER: u64 = u64::MAX;
 
 impl Watch {
-    pub(crate) fn new(process: Arc<Process>, listener: Listener, socket: Arc<Stream>, trail: Trail) -> Watch {
+    pub(crate) fn new(
+        process: Arc<Process>,
+        listener: Listener,
+        socket: Arc<Stream>,
+        trail: Trail,
+        notice: Option<Notice>,
+    ) -> Watch {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Watch {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -57,7 +69,18 @@ impl Watch {
             deadline: AtomicU64::new(NEVER),
             allowance: AtomicU64::new(0),
             hung_up: AtomicBool::new(false),
+            notice,
+            retired: AtomicBool::new(false),
         }
+    }
+
+    /// From here on it gets no call.
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -72,7 +95,15 @@ impl Watch {
             // Whoever waits for its end, or for its answer, must not do so for ever.
             let _ = shutdown(self.socket.as_fd(), Shutdown::Both);
             self.trail.not_ended(self.pid());
-            self.fate.seal(self.process.reap());
+            self.seal(self.process.reap());
+        }
+    }
+
+    /// The process is gone.
+    fn seal(&self, end: Ended) {
+        self.fate.seal(end);
+        if let Some(notice) = &self.notice {
+            notice.send();
         }
     }
 
@@ -159,14 +190,13 @@ impl Sentinel {
     /// The worker's connection is closed; its process should be about to end.
     pub(crate) fn expect_end(&self, watch: &Watch) {
         watch.hung_up.store(true, Ordering::SeqCst);
-        self.arm(watch, LAST_MOMENT);
+        self.arm(watch, Instant::now() + LAST_MOMENT, LAST_MOMENT);
     }
 
-    /// Gives the worker's call so much time from now.
-    pub(crate) fn arm(&self, watch: &Watch, allowance: Duration) {
+    /// Gives the worker's call time until then; it was given so much when it began.
+    pub(crate) fn arm(&self, watch: &Watch, until: Instant, allowance: Duration) {
         let shared = &self.shared;
-        let now = shared.now();
-        let deadline = now.saturating_add(nanoseconds(allowance)).min(NEVER - 1);
+        let deadline = nanoseconds(until.saturating_duration_since(shared.origin)).min(NEVER - 1);
         watch.allowance.store(nanoseconds(allowance), Ordering::Relaxed);
         watch.deadline.store(deadline, Ordering::SeqCst);
         // The thread is woken only for a deadline before its next look; with equal allowances that is
@@ -178,6 +208,12 @@ impl Sentinel {
 }
 
 impl Sentinel {
+    /// Whether it still watches.
+    pub(crate) fn runs(&self) -> bool {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
     /// Ends every worker and the thread; returns once all are reaped.
     pub(crate) fn stop(&self) {
         self.shared.stop.store(true, Ordering::SeqCst);
@@ -232,7 +268,7 @@ impl Shared {
             }
             let end = watch.process.reap();
             watch.trail.ended(watch.fate.now().0.as_ref(), end);
-            watch.fate.seal(end);
+            watch.seal(end);
         }
     }
 
@@ -296,6 +332,6 @@ impl Shared {
         let end = watch.process.reap();
         let (cause, _) = watch.fate.now();
         watch.trail.ended(cause.as_ref(), end);
-        watch.fate.seal(end);
+        watch.seal(end);
     }
 }

@@ -12,6 +12,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::runtime::{self, Handle, RuntimeFlavor};
 
 use crate::broker::{Awaited, Broker, Open, Requests};
+use crate::call_id::CallId;
 use crate::connection::{Connection, Progress};
 use crate::driver::Driver;
 use crate::fate::Cause;
@@ -42,6 +43,19 @@ pub(crate) struct Session {
     beside: bool,
     /// Whether the worker was quick to ask something more the last time.
     chatty: bool,
+}
+
+/// A call that is to be made.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) call: Call,
+    pub(crate) id: CallId,
+    pub(crate) began: Instant,
+    pub(crate) until: Instant,
+    /// How long it was given.
+    pub(crate) allowance: Duration,
+    /// Which plugin makes it, where one does.
+    pub(crate) caller: Option<Caller>,
 }
 
 /// How long a quick worker is listened for.
@@ -147,8 +161,8 @@ impl Session {
     }
 
     /// Runs a call on this thread.
-    pub(crate) fn call(&mut self, call: Call, allowance: Duration) -> Called {
-        let result = self.begin(call, allowance, None, true).and_then(|number| {
+    pub(crate) fn call(&mut self, order: Order) -> Called {
+        let result = self.begin(order, true).and_then(|number| {
             self.connection.flush(true)?;
             loop {
                 match self.advance(number, false)? {
@@ -178,13 +192,8 @@ impl Session {
 
     /// Runs a call in a task. Cancelled in the middle, the session is of no more use: whoever holds it
     /// lets go of it.
-    pub(crate) async fn call_async(
-        &mut self,
-        call: Call,
-        allowance: Duration,
-        caller: Option<Caller>,
-    ) -> Called {
-        let result = self.run_async(call, allowance, caller).await;
+    pub(crate) async fn call_async(&mut self, order: Order) -> Called {
+        let result = self.run_async(order).await;
         self.watch.disarm();
         match result {
             Ok(outcome) => Ok(outcome),
@@ -195,13 +204,8 @@ impl Session {
         }
     }
 
-    async fn run_async(
-        &mut self,
-        call: Call,
-        allowance: Duration,
-        caller: Option<Caller>,
-    ) -> Result<Outcome, Break> {
-        let number = self.begin(call, allowance, caller, false)?;
+    async fn run_async(&mut self, order: Order) -> Result<Outcome, Break> {
+        let number = self.begin(order, false)?;
         let runtime = Handle::current();
         let readiness = match self.readiness.take() {
             // Another runtime may be gone before this call is over.
@@ -266,32 +270,26 @@ impl Session {
         Ok(())
     }
 
-    fn begin(
-        &mut self,
-        mut call: Call,
-        allowance: Duration,
-        caller: Option<Caller>,
-        on_thread: bool,
-    ) -> Result<u64, Break> {
+    fn begin(&mut self, order: Order, on_thread: bool) -> Result<u64, Break> {
+        let Order { mut call, id, until, allowance, caller, .. } = order;
         self.calls += 1;
         call.call = self.calls;
-        self.watch.trail.begin_call(self.calls);
+        self.watch.trail.begin_call(self.calls, id);
         self.open.requests.begin_call();
         let depth = caller.as_ref().map_or(0, |caller| caller.depth);
-        self.running = Running {
-            spent: Budget::default(),
-            depth,
-            until: Instant::now() + allowance,
-            on_thread,
-            answered: false,
-        };
+        self.running = Running { spent: Budget::default(), depth, until, on_thread, answered: false };
         if let Some(caller) = &caller {
             self.watch.trail.called_by(caller, &call.tool)?;
         }
         self.connection.quiet()?;
-        self.sentinel.arm(&self.watch, allowance);
+        self.sentinel.arm(&self.watch, until, allowance);
         self.connection.queue(&call.into())?;
         Ok(self.calls)
+    }
+
+    /// Bytes that were received from the worker and sent to it since this was asked last.
+    pub(crate) fn take_moved(&mut self) -> (u64, u64) {
+        self.connection.take_moved()
     }
 
     fn ended(&self) -> Break {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use stockade_audit::{AuditError, Decision, Layer, Log, Plugin, Record};
@@ -12,7 +12,10 @@ use stockade_ipc::{Fault, Refused};
 use stockade_policy::{Ask, Budget, Denial, Grants, GuestPath, HttpTarget, PathError, Rule, Unit, stands};
 
 use crate::boot::BootError;
+use crate::call_id::CallId;
 use crate::fate::Cause;
+use crate::meter::Meter;
+use crate::outcome::end_code;
 use crate::reap::{Ended, Exit, OUT_OF_MEMORY};
 use crate::registry::Caller;
 
@@ -27,10 +30,18 @@ pub(crate) struct Trail {
     log: Arc<Log>,
     plugin: Arc<Plugin>,
     launch: Arc<str>,
+    meter: Arc<Meter>,
     /// The running call; 0 before the first.
     call: AtomicU64,
-    /// Numbers of the records that the running call has left.
-    left: Mutex<Vec<u64>>,
+    running: Mutex<Running>,
+}
+
+/// What is to know of the running call.
+#[derive(Debug, Default)]
+struct Running {
+    id: Option<CallId>,
+    /// Numbers of the records that it has left.
+    left: Vec<u64>,
 }
 
 /// How many record numbers one outcome names. A flood has more records than anybody reads.
@@ -64,7 +75,18 @@ impl Unreachable {
 
 impl Trail {
     pub(crate) fn new(log: Arc<Log>, plugin: Arc<Plugin>, launch: Arc<str>) -> Trail {
-        Trail { log, plugin, launch, call: AtomicU64::new(0), left: Mutex::default() }
+        let (meter, running) = (Arc::default(), Mutex::default());
+        Trail { log, plugin, launch, meter, call: AtomicU64::new(0), running }
+    }
+
+    /// What is written is counted there.
+    pub(crate) fn counted_by(mut self, meter: &Arc<Meter>) -> Trail {
+        self.meter = Arc::clone(meter);
+        self
+    }
+
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn plugin_name(&self) -> &str {
@@ -72,22 +94,33 @@ impl Trail {
     }
 
     /// A call begins: what is recorded from here on belongs to it.
-    pub(crate) fn begin_call(&self, call: u64) {
+    pub(crate) fn begin_call(&self, call: u64, id: CallId) {
         self.call.store(call, Ordering::Relaxed);
-        self.left.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut running = self.running();
+        running.id = Some(id);
+        running.left.clear();
+    }
+
+    /// The running call, or the last that ran.
+    pub(crate) fn call_id(&self) -> Option<CallId> {
+        self.running().id
     }
 
     /// The numbers of the records that the running call has left so far.
     pub(crate) fn left(&self) -> Vec<u64> {
-        std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.running().left)
     }
 
     fn record(&self, layer: Layer, event: &'static str, decision: Decision) -> Record {
         let record =
             Record::new(layer, event, decision).plugin(&self.plugin).launch(Arc::clone(&self.launch));
-        match self.call.load(Ordering::Relaxed) {
+        let record = match self.call.load(Ordering::Relaxed) {
             0 => record,
             call => record.call(call),
+        };
+        match self.call_id() {
+            None => record,
+            Some(id) => record.detail("trace", id.to_string()),
         }
     }
 
@@ -96,9 +129,10 @@ impl Trail {
             Err(_) if !stands("trail.first") => return Ok(0),
             receipt => receipt?,
         };
+        self.meter.recorded(record);
         // One that was only counted has no number of its own.
         if receipt.verbatim && !matches!(record.decision, Decision::Noted | Decision::Allowed) {
-            let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+            let left = &mut self.running().left;
             if left.len() < NAMED_RECORDS {
                 left.push(receipt.seq);
             }
@@ -298,7 +332,8 @@ impl Trail {
     /// Who calls, when the running call calls another plugin.
     pub(crate) fn caller(&self, depth: u32, until: Instant) -> Caller {
         let call = self.call.load(Ordering::Relaxed);
-        Caller { plugin: Arc::clone(&self.plugin), launch: Arc::clone(&self.launch), call, depth, until }
+        let id = self.call_id().expect("a call runs");
+        Caller { plugin: Arc::clone(&self.plugin), launch: Arc::clone(&self.launch), call, id, depth, until }
     }
 
     fn over_limit(
@@ -437,10 +472,31 @@ impl Trail {
         self.note(&record);
     }
 
+    /// The breaker has opened, for a reason and so long, or closed.
+    pub(crate) fn breaker(&self, opened: Option<(String, Duration)>) -> Result<(), Unrecorded> {
+        let record = |event, reason: Cow<'static, str>| {
+            self.record(Layer::Limits, event, Decision::Noted)
+                .operation("call")
+                .rule("breaker", "supervision")
+                .reason(reason)
+        };
+        let record = match opened {
+            None => record("breaker-closed", "enough calls in a row were answered".into()),
+            Some((why, pause)) => record("breaker-open", why.into())
+                .next_step("see why the calls failed; restarting the plugin lets calls pass at once")
+                .detail("pause_ms", u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)),
+        };
+        self.write(&record).map(drop)
+    }
+
     /// A worker's end, whatever its cause.
     pub(crate) fn ended(&self, cause: Option<&Cause>, end: Ended) {
+        self.meter.worker_ended(end_code(cause, end.exit), end.cpu_ms);
         let (layer, decision, reason): (_, _, Cow<'static, str>) = match (cause, end.exit) {
             (Some(Cause::Stopped), _) => (Layer::Launch, Decision::Noted, "stopped by the host".into()),
+            (Some(Cause::Idle), _) => {
+                (Layer::Launch, Decision::Noted, "stopped: it had no call for long".into())
+            }
             (Some(Cause::Syscall { name }), _) => {
                 (Layer::Launch, Decision::Noted, format!("ended for {name}").into())
             }

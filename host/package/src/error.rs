@@ -248,6 +248,32 @@ pub enum PackageError {
         /// Its name.
         name: String,
     },
+    /// An event's name that is none.
+    #[error("{event:?} is no event")]
+    Event {
+        /// Where.
+        at: At,
+        /// What stands there.
+        event: String,
+    },
+    /// A hook that calls a tool which the manifest does not declare.
+    #[error("the hook of {event:?} calls {tool:?}, which is none of the tools")]
+    HookTool {
+        /// Where.
+        at: At,
+        /// The event.
+        event: String,
+        /// The tool.
+        tool: String,
+    },
+    /// Two hooks that are the same.
+    #[error("the hook of {event:?} is declared twice")]
+    DuplicateHook {
+        /// The second.
+        at: At,
+        /// The event.
+        event: String,
+    },
     /// A schema that is not JSON.
     #[error("the schema is not JSON")]
     SchemaJson {
@@ -448,6 +474,9 @@ impl PackageError {
                 ("bad-tool-name", "start with a letter; letters, digits, -, _ and . follow, up to 128")
             }
             Self::DuplicateTool { .. } => ("duplicate-tool", "give each tool a name of its own"),
+            Self::Event { .. } => ("bad-event", "write letters, digits, -, _ and ., up to 128"),
+            Self::HookTool { .. } => ("unknown-hook-tool", "name one of the tools of the manifest"),
+            Self::DuplicateHook { .. } => ("duplicate-hook", "remove one of them"),
             Self::SchemaJson { .. } => ("schema-not-json", "correct the JSON inside the text"),
             Self::Schema { .. } => ("bad-schema", "correct the schema; patterns are without look-around"),
             Self::SchemaReference { .. } => ("schema-reference", SCHEMA_REFERENCES),
@@ -526,6 +555,9 @@ impl PackageError {
             | Self::Instance { at, .. }
             | Self::ToolName { at, .. }
             | Self::DuplicateTool { at, .. }
+            | Self::Event { at, .. }
+            | Self::HookTool { at, .. }
+            | Self::DuplicateHook { at, .. }
             | Self::SchemaJson { at, .. }
             | Self::SchemaTooLarge { at }
             | Self::SettingMisplaced { at }

@@ -18,6 +18,7 @@ mod derive;
 mod document;
 mod error;
 mod folder;
+mod hook;
 mod manifest;
 mod package;
 mod permission;
@@ -29,6 +30,7 @@ mod tool;
 
 pub use derive::tools_of_world;
 pub use error::{At, PackageError};
+pub use hook::Hook;
 pub use manifest::{InstanceMode, MANIFEST_FILE, Manifest};
 pub use package::{Identity, MAX_COMPONENT, Package};
 pub use permission::Permission;

@@ -4,6 +4,7 @@ use semver::Version;
 use stockade_policy::{PluginType, Scope};
 
 use crate::document::{Document, Section};
+use crate::hook::{self, Hook, MAX_HOOKS};
 use crate::permission::{self, Permission};
 use crate::schema::Budget;
 use crate::setting::Setting;
@@ -37,6 +38,7 @@ const KEYS: &[&str] = &[
     "license",
     "instance",
     "tools",
+    "hooks",
     "permissions",
 ];
 
@@ -71,6 +73,8 @@ pub struct Manifest {
     pub instance: InstanceMode,
     /// The tools that it declares.
     pub tools: Vec<Tool>,
+    /// The events that it wants to be told of.
+    pub hooks: Vec<Hook>,
     /// What it asks for.
     pub permissions: Vec<Permission>,
     /// The configuration values that it describes.
@@ -111,6 +115,8 @@ impl Manifest {
         let contract = root.required("contract", MAX_SHORT)?;
         let mut budget = Budget::default();
         let (permissions, settings) = permissions(&root, &mut budget)?;
+        let tools = tools(&root, &mut budget)?;
+        let hooks = hooks(&root, &tools)?;
         let manifest = Self {
             name: name.value.to_owned(),
             version: Version::parse(version.value).map_err(|source| PackageError::Version {
@@ -124,7 +130,8 @@ impl Manifest {
             component: component.value.to_owned(),
             license: root.optional("license", MAX_SHORT)?.map(|text| text.value.to_owned()),
             instance: instance(&root)?,
-            tools: tools(&root, &mut budget)?,
+            tools,
+            hooks,
             permissions,
             settings,
         };
@@ -162,6 +169,22 @@ fn tools(root: &Section<'_>, budget: &mut Budget) -> Result<Vec<Tool>, PackageEr
         tools.push(tool);
     }
     Ok(tools)
+}
+
+/// A plugin whose manifest names no tools has those that its component exports: they are looked at when it is loaded.
+fn hooks(root: &Section<'_>, tools: &[Tool]) -> Result<Vec<Hook>, PackageError> {
+    let mut hooks: Vec<Hook> = Vec::new();
+    for section in root.sections("hooks", MAX_HOOKS, hook::KEYS)? {
+        let (at, hook) = hook::read(&section)?;
+        if !tools.is_empty() && !tools.iter().any(|tool| tool.name == hook.tool) {
+            return Err(PackageError::HookTool { at, event: hook.event, tool: hook.tool });
+        }
+        if hooks.contains(&hook) {
+            return Err(PackageError::DuplicateHook { at, event: hook.event });
+        }
+        hooks.push(hook);
+    }
+    Ok(hooks)
 }
 
 fn permissions(

@@ -6,6 +6,7 @@ use semver::Version;
 use stockade_policy::PluginType;
 
 use crate::folder::{self, Entry, Folder};
+use crate::hook::Hook;
 use crate::manifest::{InstanceMode, MANIFEST_FILE, MAX_MANIFEST, Manifest};
 use crate::permission::Permission;
 use crate::setting::{self, Setting, SettingProblem};
@@ -37,6 +38,8 @@ pub struct Package {
     pub component: Vec<u8>,
     /// The tools that the manifest declares; empty for a bare component.
     pub declared: Vec<Tool>,
+    /// The events that it wants to be told of; none for a bare component.
+    pub hooks: Vec<Hook>,
     /// What the manifest asks for.
     pub permissions: Vec<Permission>,
     /// The configuration values that the manifest describes.
@@ -90,6 +93,7 @@ impl Package {
                 plugin_type: manifest.plugin_type,
             },
             declared: manifest.tools,
+            hooks: manifest.hooks,
             permissions: manifest.permissions,
             settings: manifest.settings,
             instance: manifest.instance,
@@ -107,6 +111,7 @@ impl Package {
             },
             component,
             declared: Vec::new(),
+            hooks: Vec::new(),
             permissions: Vec::new(),
             settings: Vec::new(),
             instance: InstanceMode::default(),

@@ -40,6 +40,10 @@ impl Package {
             };
         }
         let exported = tools_of_world(world)?;
+        let is_exported = |name: &str| exported.iter().any(|tool| tool.name == name);
+        if let Some(hook) = self.hooks.iter().find(|hook| !is_exported(&hook.tool)) {
+            return Err(PackageError::ToolNotExported { name: hook.tool.clone() });
+        }
         if self.declared.is_empty() {
             return Ok(exported);
         }

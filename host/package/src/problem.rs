@@ -15,6 +15,18 @@ pub struct Problem {
     pub next_step: String,
 }
 
+impl Problem {
+    /// A problem of these four parts.
+    pub fn new(
+        code: &'static str,
+        field: impl Into<String>,
+        message: impl Into<String>,
+        next_step: impl Into<String>,
+    ) -> Problem {
+        Problem { code, field: field.into(), message: message.into(), next_step: next_step.into() }
+    }
+}
+
 /// An error that an operator can act on. Every error of every host crate is one.
 pub trait Explain: Error {
     /// The error as the operator reads it.

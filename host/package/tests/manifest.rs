@@ -85,7 +85,7 @@ fn documents_that_are_no_manifest_are_told_with_line_and_column() {
     manifest-unknown-key
       the manifest has an unknown key "descripton"
       at plugin.toml:6:1
-      remove it or correct it; the keys here are manifest, name, version, type, contract, description, component, license, instance, tools, permissions
+      remove it or correct it; the keys here are manifest, name, version, type, contract, description, component, license, instance, tools, hooks, permissions
     "#);
     insta::assert_snapshot!(problem(&changed("version = \"0.1.0\"\n", "")), @r#"
     manifest-missing-key
@@ -105,6 +105,18 @@ fn documents_that_are_no_manifest_are_told_with_line_and_column() {
       at plugin.toml:1:12 manifest
       write manifest = 1, or use a later version of stockade
     "#);
+}
+
+#[test]
+fn hooks_are_read_and_call_tools_of_the_plugins_own() {
+    let hook = |event: &str, tool: &str| format!("[[hooks]]\nevent = \"{event}\"\ntool = \"{tool}\"\n");
+    let with = |hooks: &str| format!("{GOOD}\n{hooks}");
+    let manifest = Manifest::parse(&with(&hook("repo.pushed", "scan"))).expect("a manifest");
+    assert_eq!((manifest.hooks[0].event.as_str(), manifest.hooks[0].tool.as_str()), ("repo.pushed", "scan"));
+    assert_eq!(code(&with(&hook("repo pushed", "scan"))), "bad-event");
+    assert_eq!(code(&with(&hook("repo.pushed", "scam"))), "unknown-hook-tool");
+    assert_eq!(code(&with(&hook("a", "scan").repeat(2))), "duplicate-hook");
+    assert_eq!(code(&with(&hook("a", "scan").replace("event", "events"))), "manifest-unknown-key");
 }
 
 #[test]

@@ -48,6 +48,7 @@ pub(super) fn stage(stage: &Stage, tests: &[Executable]) -> Result<Copied> {
             examples: folder.join("tree/examples"),
             home: Some(folder.join("home")),
             tmp: Some(folder.join("tmp")),
+            prometheus: None,
         },
         tests: Vec::new(),
         folder: folder.clone(),

@@ -17,7 +17,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use stockade_ipc::{Answer, Ask};
-use stockade_policy::{Decision, Grants, GuestPath, Rule, decide, stands};
+use stockade_policy::{Budget, Decision, Grants, GuestPath, Rule, decide, stands};
 
 use crate::registry::Number;
 use crate::store::Store;
@@ -80,6 +80,11 @@ impl Broker {
     /// Which plugin it is that this does for.
     pub(crate) fn number(&self) -> Number {
         self.delegation.number
+    }
+
+    /// What is left of the plugin's day, where it has a budget.
+    pub(crate) fn left_of_day(&self) -> Option<Budget> {
+        self.delegation.page.as_ref()?.left()
     }
 
     /// Gives the plugin a store.
@@ -180,7 +185,13 @@ impl Broker {
         ask: &stockade_policy::Ask<'_>,
         trail: &Trail,
     ) -> Result<Option<Cow<'_, Rule>>, Unrecorded> {
-        match decide(&self.grants, ask) {
+        let decision = decide(&self.grants, ask);
+        tracing::debug!(
+            target: "stockade::capability", plugin = trail.plugin_name(),
+            call = trail.call_id().map(tracing::field::display), operation = ask.operation(),
+            resource = ask.resource(), allowed = matches!(decision, Decision::Allow(_)), "asked"
+        );
+        match decision {
             Decision::Allow(rule) => Ok(Some(Cow::Borrowed(rule))),
             Decision::Deny(_) if !stands("broker.decide") => {
                 Ok(Some(Cow::Owned(Rule::built_in("no decision"))))

@@ -1,3 +1,5 @@
+mod control;
+
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
@@ -9,6 +11,8 @@ use tracing::level_filters::LevelFilter;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::output::Format;
+use crate::serve::SupervisionFile;
+pub(crate) use control::*;
 
 /// Runs plugins that you do not trust.
 ///
@@ -32,6 +36,36 @@ pub(crate) enum Command {
     Run(Run),
     /// List the tools of a plugin, with the JSON Schemas of their arguments and results.
     Tools(Tools),
+    /// Run the plugins of a configuration until told to stop.
+    #[command(after_help = exit::TABLE)]
+    Serve(Serve),
+    /// Call a tool of a plugin that a running host has.
+    #[command(after_help = exit::TABLE)]
+    Call(CallCommand),
+    /// Tell an event to the plugins of a running host that have a hook for it.
+    Emit(Emit),
+    /// Show how the plugins of a running host do.
+    Ps(Ps),
+    /// Show it again and again, the busiest first.
+    Top(Top),
+    /// Stop a plugin of a running host: it stays loaded, and gets no calls.
+    Stop(Steering),
+    /// Start a plugin again that was stopped, or whose calls its breaker has stopped.
+    Start(Steering),
+    /// Exchange a plugin's workers for new ones.
+    Restart(Steering),
+    /// Show what a running host and its plugins say.
+    Logs(Logs),
+    /// Show what happened to a plugin, up to 30 days back.
+    History(History),
+    /// Say whether a running host can do its work: 0 where it can, 8 where not or where none runs.
+    Health(HealthCommand),
+    /// Have a running host read its configuration again; the old one stays where the new one is broken.
+    Reload(Plain),
+    /// Change how much a running host tells in its log.
+    LogLevel(LogLevel),
+    /// Print what a running host counts, in the OpenMetrics text format.
+    Metrics(MetricsCommand),
     /// Check what this machine and this installation offer, and what is missing.
     Doctor(Doctor),
     /// Read and verify the audit log.
@@ -57,7 +91,8 @@ pub(crate) struct Output {
 }
 
 /// Which namespaces a worker gets besides every other layer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Namespaces {
     /// Those that cost next to nothing.
     #[default]
@@ -92,7 +127,7 @@ pub(crate) struct Loading {
 }
 
 /// What a plugin is, and what it gets: on a command line, or in a file.
-#[derive(Debug, Default, Args, Deserialize)]
+#[derive(Clone, Debug, Default, Args, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Setup {
     /// A folder with a plugin.toml; a component file, which needs --type; or a TOML file that names one of them and says
@@ -137,6 +172,12 @@ pub(crate) struct Setup {
     /// Likewise in a day, which outlives this command.
     #[arg(long, value_name = "UNIT=NUMBER")]
     pub(crate) per_day: Vec<String>,
+    /// In a file: whether `stockade serve` runs it.
+    #[arg(skip)]
+    pub(crate) enabled: Option<bool>,
+    /// In a file: how `stockade serve` keeps it.
+    #[arg(skip)]
+    pub(crate) supervision: SupervisionFile,
 }
 
 #[derive(Debug, Args)]
@@ -230,6 +271,19 @@ impl Command {
         match self {
             Self::Run(arguments) => arguments.output.format,
             Self::Tools(arguments) => arguments.output.format,
+            Self::Serve(arguments) => arguments.output.format,
+            Self::Call(arguments) => arguments.output.format,
+            Self::Emit(arguments) => arguments.output.format,
+            Self::Ps(arguments) => arguments.output.format,
+            Self::Stop(arguments) | Self::Start(arguments) | Self::Restart(arguments) => {
+                arguments.output.format
+            }
+            Self::Logs(arguments) => arguments.output.format,
+            Self::History(arguments) => arguments.output.format,
+            Self::Health(arguments) => arguments.output.format,
+            Self::Reload(arguments) => arguments.output.format,
+            Self::LogLevel(arguments) => arguments.output.format,
+            Self::Top(_) | Self::Metrics(_) => Format::Text,
             Self::Doctor(arguments) => arguments.output.format,
             Self::Audit(Audit { command }) => match command {
                 AuditCommand::Tail { output, .. }

@@ -19,13 +19,15 @@ pub(crate) struct Restarts {
     /// Until when the workers that were started use the rate up.
     used_until: Instant,
     not_before: Instant,
+    /// Whether the next start makes up for a death.
+    owed: bool,
 }
 
 impl Restarts {
     /// At most so many a second on average, and so many at once.
     pub(crate) fn up_to(per_second: NonZeroU32, now: Instant) -> Restarts {
         let each = Duration::from_secs(1) / per_second.get();
-        Restarts { in_a_row: 0, each, used_until: now, not_before: now }
+        Restarts { in_a_row: 0, each, used_until: now, not_before: now, owed: false }
     }
 
     /// A call was answered.
@@ -44,6 +46,22 @@ impl Restarts {
         let over_rate = self.used_until.saturating_duration_since(now).saturating_sub(Duration::from_secs(1));
         let over_rate = if stands("restart.rate") { over_rate } else { Duration::ZERO };
         self.not_before = now + pause.max(over_rate);
+        self.owed = true;
+    }
+
+    /// A worker was started.
+    pub(crate) fn started(&mut self) {
+        self.owed = false;
+    }
+
+    /// Whether the next start makes up for a death.
+    pub(crate) fn owed(&self) -> bool {
+        self.owed
+    }
+
+    /// Somebody has seen to the plugin: it may start at once.
+    pub(crate) fn forgive(&mut self, now: Instant) {
+        (self.in_a_row, self.owed, self.used_until, self.not_before) = (0, false, now, now);
     }
 
     /// How long to wait from now.

@@ -1,0 +1,382 @@
+//! `stockade serve`: a host that runs the plugins of a configuration until it is told to stop.
+
+mod config;
+mod plugins;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sd_notify::NotifyState;
+use stockade_control::{Lines, Operations, Reloading, Running, Server, StateLock, serve_metrics};
+use stockade_host::{Host, Plugin, PluginStatus};
+use stockade_package::Problem;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tracing::level_filters::LevelFilter;
+
+use crate::args::Serve;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::home::Home;
+use crate::logging::Level;
+use crate::run::Built;
+use crate::{logging, otel, value};
+use config::Configuration;
+pub(crate) use config::SupervisionFile;
+use plugins::Plugins;
+
+/// How long running calls have to end when the host is stopped, if nobody said.
+const DRAIN: Duration = Duration::from_secs(30);
+/// How often what happened is written down.
+const HISTORY: Duration = Duration::from_secs(10);
+
+/// When plugins that could not be loaded for a passing reason are tried again first; doubled with each time.
+const AGAIN: Duration = Duration::from_secs(5);
+/// The longest time between two of those.
+const AGAIN_LATEST: Duration = Duration::from_secs(300);
+
+/// A host at work.
+struct Service {
+    host: Host,
+    plugins: Plugins,
+    lines: Arc<Lines>,
+    level: Level,
+    path: PathBuf,
+    /// What the host itself was started with: it cannot be changed while it runs.
+    configuration: Configuration,
+    /// One at a time.
+    reloading: tokio::sync::Mutex<()>,
+    starting: AtomicBool,
+    stopping: AtomicBool,
+}
+
+pub(crate) fn run(arguments: Serve, log: LevelFilter) -> Result<Exit, Failure> {
+    let read = config::read(&arguments.path)?;
+    // Dropped after everything else here: then no span is to come any more.
+    let (spans, _exporter) = read.host.tracing.otlp.as_deref().map(otel::start).transpose()?.unzip();
+    let (lines, level) = logging::start_for_long(log, spans);
+    let home = Home::find(&arguments.places)?;
+    let socket = read.host.control.socket.clone().unwrap_or_else(|| home.state.join("control.sock"));
+    let running = Running {
+        pid: std::process::id(),
+        socket: socket.clone(),
+        since: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let _lock = StateLock::take(&home.state, &running).map_err(|error| Failure::of(&error))?;
+    raise_open_files();
+    let drain = read.host.drain.as_deref().map(|text| value::duration("drain", text)).transpose()?;
+    let built = Built {
+        programs: arguments.programs.as_deref(),
+        models: read.host.models.as_deref(),
+        trust: &read.host.trust,
+        namespaces: read.host.namespaces,
+    };
+    let rates = read.host.restarts.clone();
+    let host = built.host(&home, |mut builder| {
+        if let Some(most) = rates.per_second {
+            builder = builder.restarts_per_second(most);
+        }
+        match rates.of_all_per_second {
+            Some(most) => builder.restarts_of_all(most),
+            None => builder,
+        }
+    })?;
+    // After a storm its threads are not needed any more.
+    let keep = Duration::from_secs(1);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_keep_alive(keep).build();
+    let runtime = runtime.map_err(|error| {
+        let message = format!("the runtime cannot be started: {error}");
+        Failure::usage("threads", "host", message, "allow this process more threads")
+    })?;
+    let service = Arc::new(Service {
+        host,
+        plugins: Plugins::default(),
+        lines,
+        level,
+        path: arguments.path,
+        configuration: read.host,
+        reloading: tokio::sync::Mutex::new(()),
+        starting: AtomicBool::new(true),
+        stopping: AtomicBool::new(false),
+    });
+    if read.disabled > 0 {
+        tracing::info!(target: "stockade::host", "{} plugins are not enabled, and are left alone", read.disabled);
+    }
+    let done = runtime.block_on(service.serve(&socket, read.plugins, drain.unwrap_or(DRAIN)));
+    service.plugins.clear();
+    service.host.stop_blocking();
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    done
+}
+
+/// A thousand plugins have some thousand descriptors: as many as this process may have, it takes.
+fn raise_open_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        // What it may raise it may; otherwise the old limit holds, and plugins beyond it say so.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
+/// Tells the service manager, where there is one.
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(target: "stockade::host", %error, "the service manager was not told");
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    reload: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            reload: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Until it is to stop.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+impl Service {
+    async fn serve(
+        self: &Arc<Self>,
+        socket: &std::path::Path,
+        wanted: std::collections::BTreeMap<String, config::Wanted>,
+        drain: Duration,
+    ) -> Result<Exit, Failure> {
+        // Before anything is loaded: who stops the host while it starts does not wait for it to have started.
+        let mut signals = Signals::new().map_err(|error| {
+            let message = format!("signals cannot be handled: {error}");
+            Failure::usage("threads", "host", message, "report this; it is a bug")
+        })?;
+        let server =
+            Server::bind(socket, &self.configuration.control.uids).map_err(|error| Failure::of(&error))?;
+        let (stop, stopped) = watch::channel(());
+        let ended = |mut stopped: watch::Receiver<()>| async move {
+            let _ = stopped.changed().await;
+        };
+        let mut serving = tokio::task::JoinSet::new();
+        if let Some(address) = self.configuration.metrics.listen {
+            let bound = serve_metrics(address, Arc::clone(self), ended(stopped.clone())).await;
+            let (address, metrics) = bound.map_err(|error| {
+                let message = format!("metrics cannot be served on {address}: {error}");
+                Failure::usage(
+                    "metrics-address",
+                    "metrics.listen",
+                    message,
+                    "name a free port of the loopback device",
+                )
+            })?;
+            tracing::info!(target: "stockade::host", "metrics are at http://{address}/metrics");
+            serving.spawn(async move { drop(metrics.await) });
+        }
+        let path = server.path().display().to_string();
+        serving.spawn(server.run(Arc::clone(self)));
+        let starting = {
+            let service = Arc::clone(self);
+            tokio::task::spawn_blocking(move || service.plugins.start(&service.host, wanted))
+        };
+        tokio::select! {
+            _ = starting => {}
+            () = signals.stop() => return self.stop(&mut signals, Duration::ZERO).await,
+        }
+        self.starting.store(false, Ordering::Release);
+        let (loaded, failed) = self.plugins.count();
+        tracing::info!(
+            target: "stockade::host", "{loaded} plugins run{}; the control socket is {path}",
+            if failed == 0 { String::new() } else { format!(", {failed} could not be loaded") },
+        );
+        serving.spawn(Arc::clone(self).keep_history(stopped.clone()));
+        serving.spawn(Arc::clone(self).keep_trying(stopped.clone()));
+        if let Some(every) = sd_notify::watchdog_enabled() {
+            serving.spawn(Arc::clone(self).keep_watchdog(every / 2));
+        }
+        notify(&[NotifyState::Ready, NotifyState::Status(&format!("{loaded} plugins run"))]);
+        loop {
+            tokio::select! {
+                _ = signals.reload.recv() => self.reload_for_signal().await,
+                _ = signals.terminate.recv() => break,
+                _ = signals.interrupt.recv() => break,
+            }
+        }
+        notify(&[NotifyState::Stopping]);
+        // No new clients; those that wait for a call get their answer or its reason.
+        let exit = self.stop(&mut signals, drain).await;
+        drop(stop);
+        serving.shutdown().await;
+        exit
+    }
+
+    /// Lets running calls end, for so long, or until it is told again.
+    async fn stop(&self, signals: &mut Signals, drain: Duration) -> Result<Exit, Failure> {
+        self.stopping.store(true, Ordering::Release);
+        let plugins = self.host.plugins();
+        let running: u32 = plugins.iter().map(Plugin::running).sum();
+        if running > 0 && !drain.is_zero() {
+            tracing::info!(
+                target: "stockade::host",
+                "stopping: {running} calls have up to {drain:?} to end; a second signal ends them at once"
+            );
+        }
+        let mut stops = tokio::task::JoinSet::new();
+        for plugin in plugins {
+            stops.spawn(async move { plugin.stop(drain).await });
+        }
+        tokio::select! {
+            () = async { while stops.join_next().await.is_some() {} } => {}
+            () = signals.stop() => tracing::warn!(target: "stockade::host", "ended at once"),
+        }
+        tracing::info!(target: "stockade::host", "stopped");
+        Ok(Exit::Ok)
+    }
+
+    async fn reload_for_signal(self: &Arc<Self>) {
+        let now = NotifyState::monotonic_usec_now();
+        match now {
+            Ok(now) => notify(&[NotifyState::Reloading, now]),
+            Err(_) => notify(&[NotifyState::Reloading]),
+        }
+        // Both ways of it are told where it is done.
+        let _ = self.reload_now().await;
+        notify(&[NotifyState::Ready]);
+    }
+
+    async fn reload_now(&self) -> Result<stockade_control::Reloaded, Problem> {
+        let _one = self.reloading.lock().await;
+        let done = tokio::task::block_in_place(|| {
+            let read = config::read(&self.path).map_err(|failure| failure.problem)?;
+            if read.host != self.configuration {
+                return Err(Problem {
+                    code: "restart-needed",
+                    field: self.path.display().to_string(),
+                    message: "what it says of the host itself has changed, and holds only from a start on"
+                        .to_owned(),
+                    next_step: "start the host anew, or change only the plugins' files; nothing was changed"
+                        .to_owned(),
+                });
+            }
+            self.plugins.change(&self.host, read.plugins)
+        });
+        match &done {
+            Ok(what) => tracing::info!(
+                target: "stockade::host", "the configuration was read again: {} plugins added, {} changed, {} removed, {} as before",
+                what.added.len(), what.changed.len(), what.removed.len(), what.unchanged
+            ),
+            Err(problem) => tracing::error!(
+                target: "stockade::host",
+                "the new configuration is refused, and the old one stays ({}): {}. Next: {}",
+                problem.code, problem.message, problem.next_step
+            ),
+        }
+        done
+    }
+
+    async fn keep_history(self: Arc<Self>, mut stopped: watch::Receiver<()>) {
+        let mut told = false;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(HISTORY) => {}
+                _ = stopped.changed() => return,
+            }
+            let host = self.host.clone();
+            let kept = tokio::task::spawn_blocking(move || host.keep_history()).await;
+            if let Ok(Err(error)) = &kept
+                && !told
+            {
+                tracing::warn!(target: "stockade::host", %error, "what happened is not written down");
+            }
+            told = matches!(kept, Ok(Err(_)));
+        }
+    }
+
+    /// Loads what the machine had no room for at first.
+    async fn keep_trying(self: Arc<Self>, mut stopped: watch::Receiver<()>) {
+        let mut pause = AGAIN;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                _ = stopped.changed() => return,
+            }
+            if !self.plugins.may_pass() {
+                pause = AGAIN;
+                continue;
+            }
+            pause = (pause * 2).min(AGAIN_LATEST);
+            let _one = self.reloading.lock().await;
+            // A configuration that is broken by now is told when somebody reloads it.
+            tokio::task::block_in_place(|| {
+                if let Ok(read) = config::read(&self.path) {
+                    self.plugins.try_again(&self.host, read.plugins);
+                }
+            });
+        }
+    }
+
+    /// Says that it lives, as long as its threads do.
+    async fn keep_watchdog(self: Arc<Self>, every: Duration) {
+        loop {
+            tokio::time::sleep(every).await;
+            if self.host.is_live() {
+                notify(&[NotifyState::Watchdog]);
+            }
+        }
+    }
+}
+
+impl Operations for Service {
+    fn host(&self) -> &Host {
+        &self.host
+    }
+
+    fn not_ready(&self) -> Option<Problem> {
+        let (code, message, next_step) = if self.stopping.load(Ordering::Acquire) {
+            ("stopping", "the host is being stopped", "start it again")
+        } else if self.starting.load(Ordering::Acquire) {
+            ("starting", "the host has not loaded all of its plugins yet", "wait a moment")
+        } else {
+            return None;
+        };
+        Some(Problem::new(code, "host", message, next_step))
+    }
+
+    fn failed(&self) -> Vec<PluginStatus> {
+        self.plugins.failed()
+    }
+
+    fn reload(&self) -> Reloading<'_> {
+        Box::pin(self.reload_now())
+    }
+
+    fn lines(&self) -> &Lines {
+        &self.lines
+    }
+
+    fn set_level(&self, level: &str) -> Result<(), Problem> {
+        let parsed = level.parse().map_err(|_| Problem {
+            code: "bad-level",
+            field: "level".to_owned(),
+            message: format!("{level:?} is no level"),
+            next_step: "use off, error, warn, info, debug or trace".to_owned(),
+        })?;
+        self.level.set(parsed);
+        tracing::info!(target: "stockade::host", "from here on what is told is {parsed} and worse");
+        Ok(())
+    }
+}

@@ -1,0 +1,175 @@
+//! The plugins that a running host is to have, and those that it has.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::available_parallelism;
+
+use stockade_control::Reloaded;
+use stockade_host::{Host, Plugin, PluginStatus};
+use stockade_package::{Explain, Problem};
+
+use super::config::Wanted;
+use crate::progress::Steps;
+
+/// What became of a plugin that was wanted.
+#[derive(Debug)]
+struct Entry {
+    print: u64,
+    version: String,
+    plugin_type: String,
+    loaded: Result<Plugin, Problem>,
+}
+
+/// Why a plugin could not be loaded that may be loaded a moment later: the machine's doing, not the plugin's.
+const PASSING: [&str; 4] = ["launch-failed", "not-attested", "memory", "threads"];
+
+impl Entry {
+    fn may_pass(&self) -> bool {
+        self.loaded.as_ref().is_err_and(|problem| PASSING.contains(&problem.code))
+    }
+}
+
+/// By name.
+#[derive(Debug, Default)]
+pub(crate) struct Plugins(Mutex<BTreeMap<String, Entry>>);
+
+impl Plugins {
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Loads everything for the first time. What cannot be loaded is told, and does not keep the others from running.
+    pub(crate) fn start(&self, host: &Host, wanted: BTreeMap<String, Wanted>) {
+        let entries = load(host, wanted.into_values().collect());
+        for (name, entry) in &entries {
+            match &entry.loaded {
+                Ok(plugin) => plugin.enter(),
+                Err(problem) => tracing::error!(
+                    target: "stockade::host", plugin = %name,
+                    "it cannot be loaded: {}. Next: {}; then reload the configuration", problem.message, problem.next_step
+                ),
+            }
+        }
+        *self.entries() = entries;
+    }
+
+    /// Makes of the plugins that run those that are wanted now: all of it, or nothing where one of the new cannot be
+    /// loaded. Plugins of which nothing has changed are not touched.
+    pub(crate) fn change(&self, host: &Host, wanted: BTreeMap<String, Wanted>) -> Result<Reloaded, Problem> {
+        let mut reloaded = Reloaded::default();
+        let mut fresh = Vec::new();
+        {
+            let entries = self.entries();
+            reloaded.removed = entries.keys().filter(|name| !wanted.contains_key(*name)).cloned().collect();
+            for (name, wanted) in wanted {
+                match entries.get(&name) {
+                    Some(entry) if entry.print == wanted.print && entry.loaded.is_ok() => {
+                        reloaded.unchanged += 1;
+                        continue;
+                    }
+                    Some(_) => reloaded.changed.push(name),
+                    None => reloaded.added.push(name),
+                }
+                fresh.push(wanted);
+            }
+        }
+        let staged = load(host, fresh);
+        if let Some((name, problem)) =
+            staged.iter().find_map(|(name, entry)| Some((name, entry.loaded.as_ref().err()?)))
+        {
+            return Err(Problem {
+                code: "reload-refused",
+                field: name.clone(),
+                message: format!("{name} cannot be loaded ({}): {}", problem.code, problem.message),
+                next_step: format!(
+                    "{}; nothing was changed, all plugins run on as before",
+                    problem.next_step
+                ),
+            });
+        }
+        let mut entries = self.entries();
+        // Let go of at the end, outside of the lock: their workers end with them.
+        let mut gone: Vec<Entry> = Vec::new();
+        gone.extend(reloaded.removed.iter().filter_map(|name| entries.remove(name)));
+        for (name, entry) in staged {
+            if let Ok(plugin) = &entry.loaded {
+                plugin.enter();
+            }
+            gone.extend(entries.insert(name, entry));
+        }
+        drop(entries);
+        Ok(reloaded)
+    }
+
+    /// Whether any could not be loaded for a reason that may have passed.
+    pub(crate) fn may_pass(&self) -> bool {
+        self.entries().values().any(Entry::may_pass)
+    }
+
+    /// Tries those again, as far as they are still wanted as they were.
+    pub(crate) fn try_again(&self, host: &Host, mut wanted: BTreeMap<String, Wanted>) {
+        wanted.retain(|name, wanted| {
+            self.entries().get(name).is_some_and(|entry| entry.may_pass() && entry.print == wanted.print)
+        });
+        for (name, entry) in load(host, wanted.into_values().collect()) {
+            if let Ok(plugin) = &entry.loaded {
+                tracing::info!(target: "stockade::host", plugin = %name, "it is loaded now");
+                plugin.enter();
+            }
+            self.entries().insert(name, entry);
+        }
+    }
+
+    /// Those that could not be loaded.
+    pub(crate) fn failed(&self) -> Vec<PluginStatus> {
+        let entries = self.entries();
+        let failed =
+            entries.iter().filter_map(|(name, entry)| Some((name, entry, entry.loaded.as_ref().err()?)));
+        failed
+            .map(|(name, entry, problem)| {
+                let reason = format!("{}: {}", problem.code, problem.message);
+                PluginStatus::failed(name, &entry.version, &entry.plugin_type, reason)
+            })
+            .collect()
+    }
+
+    /// Lets go of all of them.
+    pub(crate) fn clear(&self) {
+        let entries = std::mem::take(&mut *self.entries());
+        drop(entries);
+    }
+
+    /// How many run, and how many do not.
+    pub(crate) fn count(&self) -> (usize, usize) {
+        let entries = self.entries();
+        let loaded = entries.values().filter(|entry| entry.loaded.is_ok()).count();
+        (loaded, entries.len() - loaded)
+    }
+}
+
+/// Loads plugins, as many at a time as there are processors and one more, which waits for a disk.
+fn load(host: &Host, wanted: Vec<Wanted>) -> BTreeMap<String, Entry> {
+    let total = wanted.len();
+    let threads = available_parallelism().map_or(1, NonZeroUsize::get) + 1;
+    let queue = Mutex::new(wanted.into_iter());
+    let (done, entries) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
+    let steps = Steps::start();
+    std::thread::scope(|scope| {
+        for _ in 0..threads.min(total) {
+            scope.spawn(|| {
+                loop {
+                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+                    let Some(Wanted { name, version, plugin_type, print, request }) = next else { return };
+                    steps.next(done.load(Ordering::Relaxed), total, &name);
+                    let loaded = host.load_blocking(request.aside()).map_err(|error| error.problem());
+                    let entry = Entry { print, version, plugin_type, loaded };
+                    entries.lock().unwrap_or_else(PoisonError::into_inner).insert(name, entry);
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    entries.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
