@@ -1,4 +1,4 @@
-use crate::{GuestPath, HttpTarget};
+use crate::{Capability, GuestPath, HttpTarget};
 
 /// One thing that a plugin tries. Every attempt that reaches a resource is one of these, on both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +63,26 @@ pub enum Ask<'a> {
 }
 
 impl<'a> Ask<'a> {
+    /// What has to be granted for it; none where nothing can be.
+    pub const fn capability(&self) -> Option<Capability> {
+        Some(match self {
+            Self::FsRead { .. } => Capability::FsRead,
+            Self::FsWrite { .. } => Capability::FsWrite,
+            Self::FsCreate { .. } => Capability::FsCreate,
+            Self::FsDelete { .. } => Capability::FsDelete,
+            Self::Http { .. } => Capability::Http,
+            Self::Secret { .. } => Capability::Secret,
+            Self::Kv => Capability::Kv,
+            Self::Config { .. } => Capability::Config,
+            Self::Log => Capability::Log,
+            Self::Clock => Capability::Clock,
+            Self::Random => Capability::Random,
+            Self::Tool { .. } => Capability::Tool,
+            Self::Model { .. } => Capability::Model,
+            Self::Socket => return None,
+        })
+    }
+
     /// The operation's name in records: the capability's, or `socket`.
     pub const fn operation(&self) -> &'static str {
         match self {

@@ -17,7 +17,8 @@ pub struct Budget {
 }
 
 /// What a budget is counted in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// [`Budget::tool_calls`].
     ToolCalls,

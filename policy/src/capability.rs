@@ -94,6 +94,23 @@ impl Capability {
         !matches!(self, Self::Log | Self::Clock | Self::Random | Self::Kv)
     }
 
+    /// What its resources look like.
+    pub const fn expects(self) -> &'static str {
+        match self {
+            Self::FsRead | Self::FsWrite | Self::FsCreate | Self::FsDelete => {
+                "an absolute path in the plugin's view, as \"/src\""
+            }
+            Self::Http => {
+                "[METHODS ][SCHEME://]HOST[:PORT][/PATH] in lower case, as \"api.example.org\" or \"GET *.example.org/v1\""
+            }
+            Self::Config => "a key, as \"region\", or a prefix, as \"db.*\"",
+            Self::Secret => "a name and the requests it is for, as \"token@api.example.org\"",
+            Self::Model => "a name of letters, digits, -, _ and .",
+            Self::Tool => "publisher/plugin#tool",
+            Self::Log | Self::Clock | Self::Random | Self::Kv => "nothing",
+        }
+    }
+
     /// Whether a grant of it opens a directory of the host.
     pub const fn is_fs(self) -> bool {
         matches!(self, Self::FsRead | Self::FsWrite | Self::FsCreate | Self::FsDelete)

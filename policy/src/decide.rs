@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::{Ask, Capability, Grants, GuestPath, Rule, Scope, stands};
+use crate::{Ask, Grants, GuestPath, Rule, Scope, stands};
 
 /// The answer to an [`Ask`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub enum Why {
     NotCovered,
     /// No grant can ever cover it.
     NeverGranted,
+    /// The organisation's policy forbids it, whatever is granted.
+    Forbidden,
 }
 
 impl Why {
@@ -38,6 +40,7 @@ impl Why {
             Self::NothingGranted => "grant the capability if the plugin should have it",
             Self::NotCovered => "widen the grant if the plugin should reach this resource",
             Self::NeverGranted => "plugins reach the network through http, which the host does for them",
+            Self::Forbidden => "whoever keeps the organisation's policy can change the rule",
         }
     }
 }
@@ -48,6 +51,7 @@ impl fmt::Display for Why {
             Self::NothingGranted => "nothing of this capability is granted",
             Self::NotCovered => "no grant covers this resource",
             Self::NeverGranted => "no grant can allow this operation",
+            Self::Forbidden => "the organisation's policy forbids it, whatever is granted",
         })
     }
 }
@@ -61,13 +65,13 @@ impl Decision<'_> {
 
 /// Decides an ask. The whole of the plugin policy at run time: both sides call this and nothing else.
 pub fn decide<'g>(grants: &'g Grants, ask: &Ask<'_>) -> Decision<'g> {
-    let Some(capability) = capability(ask) else { return deny_built_in(ask, Why::NeverGranted) };
-    let covers = |scope: &Scope| covers(scope, ask) || !stands("policy.scope");
-    match grants
-        .iter()
-        .filter(|grant| grant.scope.capability() == capability)
-        .find(|grant| covers(&grant.scope))
+    let Some(capability) = ask.capability() else { return deny_built_in(ask, Why::NeverGranted) };
+    if let Some(forbidden) = grants.forbidding(capability, ask)
+        && stands("policy.forbidden")
     {
+        return Decision::Deny(Denial { rule: forbidden.rule.clone(), why: Why::Forbidden });
+    }
+    match grants.covering(capability, ask) {
         Some(grant) => Decision::Allow(&grant.rule),
         None if grants.has(capability) => deny_built_in(ask, Why::NotCovered),
         None => deny_built_in(ask, Why::NothingGranted),
@@ -79,6 +83,15 @@ pub fn decide<'g>(grants: &'g Grants, ask: &Ask<'_>) -> Decision<'g> {
 /// no grant.
 pub fn decide_naming<'g>(grants: &'g Grants, from: &GuestPath, to: &GuestPath) -> Decision<'g> {
     let touches = |root: &GuestPath| to.below(root).is_some() || root.below(to).is_some();
+    // What is forbidden by its name has no other: nor has the directory that it is in.
+    for forbidden in grants.forbidden() {
+        if let Scope::FsRead { root } | Scope::FsWrite { root } = &forbidden.scope
+            && root.below(from).is_some()
+            && stands("policy.naming-forbidden")
+        {
+            return Decision::Deny(Denial { rule: forbidden.rule.clone(), why: Why::Forbidden });
+        }
+    }
     for grant in grants.iter() {
         let old = match &grant.scope {
             Scope::FsRead { root } if touches(root) => Ask::FsRead { path: from },
@@ -99,26 +112,7 @@ fn deny_built_in<'g>(ask: &Ask<'_>, why: Why) -> Decision<'g> {
     Decision::Deny(Denial { rule, why })
 }
 
-const fn capability(ask: &Ask<'_>) -> Option<Capability> {
-    Some(match ask {
-        Ask::FsRead { .. } => Capability::FsRead,
-        Ask::FsWrite { .. } => Capability::FsWrite,
-        Ask::FsCreate { .. } => Capability::FsCreate,
-        Ask::FsDelete { .. } => Capability::FsDelete,
-        Ask::Http { .. } => Capability::Http,
-        Ask::Secret { .. } => Capability::Secret,
-        Ask::Kv => Capability::Kv,
-        Ask::Config { .. } => Capability::Config,
-        Ask::Log => Capability::Log,
-        Ask::Clock => Capability::Clock,
-        Ask::Random => Capability::Random,
-        Ask::Tool { .. } => Capability::Tool,
-        Ask::Model { .. } => Capability::Model,
-        Ask::Socket => return None,
-    })
-}
-
-fn covers(scope: &Scope, ask: &Ask<'_>) -> bool {
+pub(crate) fn covers(scope: &Scope, ask: &Ask<'_>) -> bool {
     match (scope, ask) {
         (Scope::FsRead { root }, Ask::FsRead { path })
         | (Scope::FsWrite { root }, Ask::FsWrite { path })

@@ -191,9 +191,42 @@ impl HttpScope {
             && below(path, &target.path)
     }
 
+    /// Whether every request that `other` allows is one of them.
+    pub fn contains(&self, other: &HttpScope) -> bool {
+        let (outer, inner) = (&*self.0, &*other.0);
+        outer.is_on_the_port_of(inner)
+            && contains_host(&outer.host, &inner.host)
+            && below(&outer.path, &inner.path)
+            && (outer.methods.is_empty()
+                || !inner.methods.is_empty()
+                    && inner.methods.iter().all(|method| outer.methods.contains(method)))
+    }
+
+    /// Whether there is a request that both allow.
+    pub fn overlaps(&self, other: &HttpScope) -> bool {
+        let (one, two) = (&*self.0, &*other.0);
+        one.is_on_the_port_of(two)
+            && (contains_host(&one.host, &two.host) || contains_host(&two.host, &one.host))
+            && (below(&one.path, &two.path) || below(&two.path, &one.path))
+            && (one.methods.is_empty()
+                || two.methods.is_empty()
+                || one.methods.iter().any(|method| two.methods.contains(method)))
+    }
+
+    /// A host or a pattern of hosts.
+    pub fn host(&self) -> &str {
+        &self.0.host
+    }
+
     /// As it is written, without what goes without saying.
     pub fn as_str(&self) -> &str {
         &self.0.text
+    }
+}
+
+impl Parts {
+    fn is_on_the_port_of(&self, other: &Parts) -> bool {
+        self.scheme == other.scheme && self.port == other.port
     }
 }
 
@@ -368,6 +401,14 @@ fn covers_host(pattern: &str, host: &str) -> bool {
     match pattern.strip_prefix("*.") {
         Some(suffix) => host.strip_suffix(suffix).is_some_and(|head| head.len() > 1 && head.ends_with('.')),
         None => pattern == host,
+    }
+}
+
+/// Whether every host of the inner pattern is one of the outer.
+fn contains_host(outer: &str, inner: &str) -> bool {
+    match inner.strip_prefix("*.") {
+        Some(suffix) => outer == inner || outer.starts_with("*.") && covers_host(outer, suffix),
+        None => covers_host(outer, inner),
     }
 }
 

@@ -19,30 +19,46 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod approval;
 mod ask;
+mod attempt;
 mod budget;
 mod capability;
 mod decide;
 mod grant;
+mod grants;
 mod guest_path;
 mod http;
 mod interface;
+mod limit;
+mod names;
+mod organisation;
 mod plugin_type;
 mod profile;
 mod protection;
 mod resolve;
+mod scope;
 mod secret;
+mod standard;
 
+pub use approval::{Approval, Bound, Person, Subject, weigh};
 pub use ask::Ask;
+pub use attempt::{Attempt, AttemptError};
 pub use budget::{Budget, Unit};
 pub use capability::{Capability, UnknownCapability};
 pub use decide::{Decision, Denial, Why, decide, decide_naming};
-pub use grant::{Grant, Grants, Rule, Scope, Source};
+pub use grant::{Grant, Rule, Source};
+pub use grants::Grants;
 pub use guest_path::{GuestPath, MAX_COMPONENT, MAX_PATH, PathError};
 pub use http::{HttpError, HttpScheme, HttpScope, HttpTarget, MAX_TARGET, is_of_the_connection};
 pub use interface::{Interface, Support, interface};
+pub use limit::Limit;
+pub use names::{is_plugin_name, is_plugin_part, is_tool_name};
+pub use organisation::{Approvers, Policy, PolicyError, PolicyFault, PolicyRule};
 pub use plugin_type::{PluginType, UnknownPluginType};
 pub use profile::{Limits, Profile, ProfileError};
 pub use protection::{stands, word_for_programs};
 pub use resolve::{Request, Resolution, Unresolved, resolve};
+pub use scope::{Pattern, Scope, ScopeError};
 pub use secret::{SecretError, SecretScope, is_name, placeholder};
+pub use standard::Standard;

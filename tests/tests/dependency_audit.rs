@@ -87,7 +87,7 @@ fn without_grants_it_says_what_it_lacks() {
     let bench = Bench::build(&dist(), |host| host.trust(pem));
     let site = Site::secure(&authority);
     let plugin = load(&bench, &site, false);
-    let pending: Vec<_> = plugin.pending().iter().map(ToString::to_string).collect();
+    let pending: Vec<_> = plugin.lacking().iter().map(|lacking| lacking.scope.clone()).collect();
     assert_eq!(
         pending,
         ["http:POST api.osv.dev/v1/querybatch", "secret:osv-token@POST api.osv.dev/v1/querybatch"]

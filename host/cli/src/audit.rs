@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: Audit) -> Result<Exit, Failure> {
     }
 }
 
-fn failed(error: &AuditError) -> Failure {
+pub(crate) fn failed(error: &AuditError) -> Failure {
     let mut message = error.to_string();
     if let Some(cause) = std::error::Error::source(error) {
         message.push_str(&format!(": {cause}"));

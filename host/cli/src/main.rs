@@ -1,6 +1,7 @@
 //! The program `stockade`: runs plugins that nobody trusts, checks the machine, reads the audit log.
 #![forbid(unsafe_code)]
 
+mod approvals;
 mod args;
 mod attack;
 mod audit;
@@ -9,11 +10,13 @@ mod doctor;
 mod exit;
 mod failure;
 mod file;
+mod grants;
 mod home;
 mod logging;
 mod models;
 mod otel;
 mod output;
+mod policy;
 mod programs;
 mod progress;
 mod run;
@@ -68,6 +71,10 @@ fn main() -> ExitCode {
         Command::Doctor(arguments) if arguments.attack => attack::run(arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Audit(arguments) => audit::run(arguments),
+        Command::Show(arguments) => grants::exposure::show(&arguments),
+        Command::Grants(arguments) => grants::run(arguments),
+        Command::Approvals(arguments) => approvals::run(arguments),
+        Command::Policy(arguments) => policy::run(arguments),
     };
     match done {
         Ok(exit) => exit.into(),

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use stockade_control::{ControlError, Running};
-use stockade_host::{CallOptions, Host, HostBuilder, Namespaces, Outcome, Plugin, Status};
+use stockade_host::{CallOptions, Host, HostBuilder, Lacking, Namespaces, Outcome, Plugin, Status};
 use stockade_package::Problem;
+use stockade_policy::Policy;
 
 use crate::args::{self, Loading, Places, Run};
 use crate::exit::Exit;
@@ -14,23 +15,35 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::output::{self, Format, SCHEMA, safe};
 use crate::progress::Progress;
-use crate::{models, setup, value};
+use crate::{models, policy, setup, value};
 
 pub(crate) fn run(arguments: Run) -> Result<Exit, Failure> {
     let deadline =
         arguments.deadline.as_deref().map(|text| value::duration("--deadline", text)).transpose()?;
     let json = value::arguments(&arguments.arguments)?;
-    let (host, plugins) = load(&arguments.loading, &arguments.places)?;
+    let (host, plugins) = load(&arguments.loading, &arguments.places, arguments.observe)?;
     let outcome = plugins[0].call_blocking(&arguments.tool, &json, CallOptions { deadline });
     host.stop_blocking();
+    if arguments.observe {
+        let name = safe(plugins[0].name());
+        output::note(&format!(
+            "note: what would have been enough: stockade grants suggest {name} --observed{}",
+            elsewhere(&arguments.places)
+        ));
+    }
     finish(outcome.into(), arguments.output.format, &arguments.places)
 }
 
 /// Builds a host and loads the plugin that the command line describes, and those that go with it, which stay as
 /// long as they are held.
-pub(crate) fn load(loading: &Loading, places: &Places) -> Result<(Host, Vec<Plugin>), Failure> {
-    let requests = std::iter::once(setup::request(&loading.setup))
-        .chain(loading.with.iter().map(|path| setup::with(path)));
+pub(crate) fn load(
+    loading: &Loading,
+    places: &Places,
+    observe: bool,
+) -> Result<(Host, Vec<Plugin>), Failure> {
+    let request =
+        setup::request(&loading.setup).map(|request| if observe { request.observe() } else { request });
+    let requests = std::iter::once(request).chain(loading.with.iter().map(|path| setup::with(path)));
     let requests = requests.collect::<Result<Vec<_>, _>>()?;
     let home = Home::find(places)?;
     if let Ok(Some(running)) = Running::find(&home.state) {
@@ -41,6 +54,7 @@ pub(crate) fn load(loading: &Loading, places: &Places) -> Result<(Host, Vec<Plug
         return Err(failure);
     }
     let builder = Built {
+        policy: policy::read(loading.policy.as_deref(), &home.state)?,
         programs: loading.programs.as_deref(),
         models: loading.models.as_deref(),
         trust: &loading.trust,
@@ -54,10 +68,12 @@ pub(crate) fn load(loading: &Loading, places: &Places) -> Result<(Host, Vec<Plug
     match loaded {
         Ok(plugins) => {
             for plugin in &plugins {
-                for scope in plugin.pending() {
-                    let wish = format!("{}:{}", scope.capability(), scope.resource().unwrap_or_default());
-                    let name = safe(plugin.name());
-                    output::note(&format!("note: {name} asks for {} and was not granted it", safe(&wish)));
+                for Lacking { scope, approvable, by, .. } in plugin.lacking() {
+                    let (name, scope) = (safe(plugin.name()), safe(scope));
+                    output::note(&match approvable {
+                        true => format!("note: {name} asks for {scope} and was not granted it"),
+                        false => format!("note: {name} asks for {scope}, which is forbidden ({})", safe(by)),
+                    });
                 }
             }
             Ok((host, plugins))
@@ -71,6 +87,7 @@ pub(crate) fn load(loading: &Loading, places: &Places) -> Result<(Host, Vec<Plug
 
 /// What a host is built with, besides its places.
 pub(crate) struct Built<'a> {
+    pub(crate) policy: Policy,
     pub(crate) programs: Option<&'a Path>,
     pub(crate) models: Option<&'a Path>,
     pub(crate) trust: &'a [PathBuf],
@@ -80,17 +97,19 @@ pub(crate) struct Built<'a> {
 impl Built<'_> {
     /// Builds it, with what else is to be set.
     pub(crate) fn host(
-        &self,
+        self,
         home: &Home,
         more: impl FnOnce(HostBuilder) -> HostBuilder,
     ) -> Result<Host, Failure> {
         let models = self.models.map(models::read).transpose()?.unwrap_or_default();
         let mut builder =
-            Host::builder().state_dir(&home.state).audit_dir(&home.audit).namespaces(match self.namespaces {
-                args::Namespaces::Auto => Namespaces::Cheap,
-                args::Namespaces::All => Namespaces::All,
-                args::Namespaces::Off => Namespaces::Off,
-            });
+            Host::builder().policy(self.policy).state_dir(&home.state).audit_dir(&home.audit).namespaces(
+                match self.namespaces {
+                    args::Namespaces::Auto => Namespaces::Cheap,
+                    args::Namespaces::All => Namespaces::All,
+                    args::Namespaces::Off => Namespaces::Off,
+                },
+            );
         if let Some(folder) = self.programs {
             builder = builder.programs_dir(folder);
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use stockade_host::LoadRequest;
 use stockade_package::Package;
-use stockade_policy::Profile;
+use stockade_policy::{Profile, Source};
 
 use crate::args::Setup;
 use crate::failure::Failure;
@@ -77,7 +77,7 @@ impl Described<'_> {
     fn request_unnamed(&self, package: Package) -> Result<LoadRequest, Failure> {
         let profile = Profile::of(package.identity.plugin_type);
         let (mut per_call, mut per_day) = (profile.per_call, profile.per_day);
-        let mut request = LoadRequest::new(package);
+        let mut request = LoadRequest::new(package).set_by(Source::CommandLine);
         for (setup, base) in self.layers() {
             per_call = value::budget("--per-call", &setup.per_call, per_call)?;
             per_day = value::budget("--per-day", &setup.per_day, per_day)?;

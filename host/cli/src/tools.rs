@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: Tools) -> Result<Exit, Failure> {
 
 /// The tools of a plugin that is loaded for that.
 fn loaded(arguments: &Tools) -> Result<PluginTools, Failure> {
-    let (host, plugins) = run::load(&arguments.loading, &arguments.places)?;
+    let (host, plugins) = run::load(&arguments.loading, &arguments.places, false)?;
     let plugin = &plugins[0];
     let tools = plugin.tools().iter().map(ToolInfo::from);
     let known = PluginTools { plugin: plugin.name().to_owned(), tools: tools.collect() };

@@ -23,13 +23,15 @@ const TOOL_GRANT: &str =
 const MODEL_GRANT: &str = "write --grant model=NAME, with a name from the file of --models";
 const HTTP_GRANT: &str = "write --grant 'http=[METHODS ][SCHEME://]HOST[:PORT][/PATH]', as --grant http=api.example.org or --grant 'http=GET,POST api.example.org/v1'";
 
-/// `5s`, `500ms`, `2m`.
+/// `5s`, `500ms`, `2m`, `12h`, `30d`.
 pub(crate) fn duration(option: &str, text: &str) -> Result<Duration, Failure> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match &text[digits.len()..] {
         "ms" => 1,
         "s" => 1000,
         "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
         _ => 0,
     };
     match digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)) {
@@ -38,7 +40,7 @@ pub(crate) fn duration(option: &str, text: &str) -> Result<Duration, Failure> {
             "bad-duration",
             option,
             format!("{text:?} is not a duration"),
-            "write a whole number and ms, s or m, as 500ms or 5s",
+            "write a whole number and ms, s, m, h or d, as 500ms or 5s",
         )),
     }
 }
@@ -245,7 +247,7 @@ mod tests {
         assert_eq!(duration("--deadline", "5s").expect("one"), Duration::from_secs(5));
         assert_eq!(duration("--deadline", "2m").expect("one"), Duration::from_secs(120));
         for bad in
-            ["", "5", "s", "0s", "-1s", "1.5s", "5 s", "5h", "99999999999999999999s", "9999999999999999999m"]
+            ["", "5", "s", "0s", "-1s", "1.5s", "5 s", "5y", "99999999999999999999s", "9999999999999999999m"]
         {
             assert_eq!(code(duration("--deadline", bad)), "bad-duration", "{bad}");
         }

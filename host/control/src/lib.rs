@@ -21,6 +21,7 @@ pub use lines::{Line, Lines};
 pub use lock::{Running, StateLock};
 pub use message::{
     CallResult, EmitResult, HealthReply, PluginTools, Reloaded, RemoteProblem, Reply, Request, ToolInfo,
+    Waiting,
 };
 pub use metrics::serve_metrics;
 pub use server::{Operations, Reloading, Server};

@@ -1,7 +1,9 @@
 //! What is asked of a running host, and what it answers. Times are in milliseconds.
 
 use serde::{Deserialize, Serialize};
-use stockade_host::{Moment, Outcome, PluginStatus, Status, Told};
+use stockade_host::{
+    ApprovalRequest, ApprovalStatus, GrantsReport, Lacking, Moment, Outcome, PluginStatus, Status, Told,
+};
 use stockade_package::{Problem, Tool};
 
 use crate::lines::Line;
@@ -82,6 +84,24 @@ pub enum Request {
         /// As for `--log`.
         level: String,
     },
+    /// What a plugin may do, by which documents, and what it lacks.
+    Grants {
+        /// Its name.
+        plugin: String,
+    },
+    /// All approvals.
+    Approvals,
+    /// Says yes, in the name of the user who asks.
+    Approve(ApprovalRequest),
+    /// Says no.
+    Deny(ApprovalRequest),
+    /// Takes an approval back.
+    Revoke {
+        /// Its number.
+        number: u64,
+        /// In the user's words.
+        why: String,
+    },
     /// Reads the configuration again.
     Reload,
     /// Whether the host can do its work.
@@ -114,6 +134,12 @@ pub enum Reply {
     History(u32, Vec<Moment>),
     /// What the new configuration changed.
     Reloaded(Reloaded),
+    /// A plugin's grants.
+    Grants(GrantsReport),
+    /// All approvals, and the versions of plugins that wait for one.
+    Approvals(Vec<ApprovalStatus>, Vec<Waiting>),
+    /// What has become of one, and what that changed; or why it has changed nothing yet.
+    Approval(ApprovalStatus, Result<Reloaded, RemoteProblem>),
     /// How the host does.
     Health(HealthReply),
     /// What is counted, in the OpenMetrics text format.
@@ -227,8 +253,24 @@ pub struct Reloaded {
     pub changed: Vec<String>,
     /// No longer there.
     pub removed: Vec<String>,
+    /// New versions of plugins that ask for more: they wait for an approval, and the old ones run on.
+    #[serde(default)]
+    pub waiting: Vec<Waiting>,
     /// As they were.
     pub unchanged: usize,
+}
+
+/// A new version of a plugin that asks for more than the one that runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// The plugin.
+    pub plugin: String,
+    /// The version that runs on.
+    pub running: String,
+    /// The version that waits.
+    pub version: String,
+    /// What it asks for besides, and nobody has approved.
+    pub asks: Vec<Lacking>,
 }
 
 /// How the host does.

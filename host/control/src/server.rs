@@ -13,7 +13,9 @@ use interprocess::local_socket::traits::StreamCommon;
 use interprocess::local_socket::traits::tokio::Listener as _;
 use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName};
 use interprocess::os::unix::local_socket::ListenerOptionsExt;
-use stockade_host::{CallOptions, EmitOptions, Host, HostError, Plugin, PluginStatus};
+use stockade_host::{
+    ApprovalStatus, CallOptions, EmitOptions, GrantsReport, Host, HostError, Plugin, PluginStatus, person,
+};
 use stockade_package::{Explain, Problem};
 use stockade_policy::stands;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
@@ -24,6 +26,7 @@ use crate::frame::{MAX_REPLY, MAX_REQUEST, receive, send};
 use crate::lines::{Line, Lines};
 use crate::message::{
     CallResult, EmitResult, HealthReply, PluginTools, Reloaded, RemoteProblem, Reply, Request, ToolInfo,
+    Waiting,
 };
 
 /// Clients at a time. Each may have a request of [`MAX_REQUEST`] on its way.
@@ -46,6 +49,8 @@ pub trait Operations: Send + Sync + 'static {
     fn failed(&self) -> Vec<PluginStatus>;
     /// Reads the configuration again.
     fn reload(&self) -> Reloading<'_>;
+    /// New versions of plugins that wait for an approval.
+    fn waiting(&self) -> Vec<Waiting>;
     /// What is being told.
     fn lines(&self) -> &Lines;
     /// How much is told from here on.
@@ -115,7 +120,7 @@ impl Server {
                     clients.spawn(async move {
                         let _place = place;
                         let (from, to) = tokio::io::split(stream);
-                        serve(from, to, &*operations).await;
+                        serve(from, to, &*operations, uid).await;
                     });
                     continue;
                 }
@@ -186,6 +191,7 @@ async fn serve<O: Operations>(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     operations: &O,
+    uid: u32,
 ) {
     loop {
         let request = match tokio::time::timeout(SILENCE, receive(&mut from, MAX_REQUEST)).await {
@@ -205,7 +211,7 @@ async fn serve<O: Operations>(
         }
         let reply = tokio::select! {
             biased;
-            reply = answer(request, operations) => reply,
+            reply = answer(request, operations, uid) => reply,
             // Nobody waits for the answer, or somebody sends what nobody has asked for: what was begun is ended.
             _ = from.read_u8() => return,
         };
@@ -260,8 +266,8 @@ async fn logs(
     }
 }
 
-async fn answer<O: Operations>(request: Request, operations: &O) -> Reply {
-    match answered(request, operations).await {
+async fn answer<O: Operations>(request: Request, operations: &O, uid: u32) -> Reply {
+    match answered(request, operations, uid).await {
         Ok(reply) => reply,
         Err(problem) => Reply::Refused(RemoteProblem::from(problem)),
     }
@@ -278,7 +284,18 @@ fn find(host: &Host, name: &str) -> Result<Plugin, Problem> {
     })
 }
 
-async fn answered<O: Operations>(request: Request, operations: &O) -> Result<Reply, Problem> {
+/// What has become of an approval, and what that makes of the plugins.
+async fn approval<O: Operations>(
+    operations: &O,
+    change: impl FnOnce(&Host) -> Result<ApprovalStatus, HostError> + Send + 'static,
+) -> Result<Reply, Problem> {
+    // It is done, whether or not its client waits for it.
+    let status = apart(operations.host(), change).await.map_err(|error| error.problem())?;
+    let reloaded = operations.reload().await.map_err(RemoteProblem::from);
+    Ok(Reply::Approval(status, reloaded))
+}
+
+async fn answered<O: Operations>(request: Request, operations: &O, uid: u32) -> Result<Reply, Problem> {
     let host = operations.host();
     let explained = |error: HostError| error.problem();
     Ok(match request {
@@ -331,6 +348,15 @@ async fn answered<O: Operations>(request: Request, operations: &O) -> Result<Rep
         Request::Level { level } => {
             operations.set_level(&level)?;
             Reply::Done
+        }
+        Request::Grants { plugin } => Reply::Grants(GrantsReport::of_plugin(&find(host, &plugin)?)),
+        Request::Approvals => Reply::Approvals(apart(host, Host::approvals).await, operations.waiting()),
+        Request::Approve(request) => {
+            approval(operations, move |host| host.approve(&request, &person(uid))).await?
+        }
+        Request::Deny(request) => approval(operations, move |host| host.deny(&request, &person(uid))).await?,
+        Request::Revoke { number, why } => {
+            approval(operations, move |host| host.revoke(number, &person(uid), &why)).await?
         }
         Request::Reload => Reply::Reloaded(operations.reload().await?),
         Request::Health => Reply::Health(health(operations).await),

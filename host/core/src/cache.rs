@@ -145,7 +145,7 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Opens a file of ours: no link, nobody else's.
-fn open_own(path: &Path) -> io::Result<File> {
+pub(crate) fn open_own(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
     let meta = file.metadata()?;
     if meta.is_file() && meta.uid() == nix::unistd::geteuid().as_raw() {
@@ -156,7 +156,7 @@ fn open_own(path: &Path) -> io::Result<File> {
 }
 
 /// Makes a folder that only this user can enter, or checks that it is one.
-fn private_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     let meta = fs::symlink_metadata(path)?;
     if meta.uid() != nix::unistd::geteuid().as_raw() || meta.mode() & 0o022 != 0 && stands("cache.private") {
@@ -168,7 +168,7 @@ fn private_folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn secret(path: &Path) -> io::Result<[u8; 32]> {
+pub(crate) fn secret(path: &Path) -> io::Result<[u8; 32]> {
     let mut secret = [0; 32];
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(mut file) => {

@@ -2,12 +2,14 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use stockade_audit::AuditError;
 use stockade_ipc::CompileFault;
 use stockade_ipc::bounds::CONFIG_VALUE;
 use stockade_package::{Explain, PackageError, Problem, SettingProblem};
-use stockade_policy::{GuestPath, Limits, Scope, stands};
+use stockade_policy::{GuestPath, Limits, Rule, Scope, Source, stands};
 
+use crate::approvals::BookError;
 use crate::boot::BootError;
 use crate::compile;
 use crate::database::Unusable;
@@ -84,20 +86,53 @@ pub enum HostError {
     #[error(transparent)]
     Package(#[from] PackageError),
     /// A grant is above what the plugin's profile can ever have.
-    #[error("{scope} is above the ceiling of profile {profile}")]
+    #[error("{scope} is above the ceiling of {by}")]
     AboveCeiling {
         /// The grant.
         scope: Scope,
-        /// The profile.
-        profile: String,
+        /// The profile, or the rule of the policy.
+        by: String,
+    },
+    /// A grant that was given by hand, and that the policy forbids.
+    #[error("{scope} is forbidden by {rule}")]
+    Forbidden {
+        /// The grant.
+        scope: Scope,
+        /// The rule.
+        rule: Rule,
+    },
+    /// A number that was given by hand is above what the policy sets.
+    #[error("{field} is above {max}, which {rule} sets")]
+    AbovePolicy {
+        /// Which.
+        field: String,
+        /// The maximum.
+        max: u64,
+        /// The rule.
+        rule: Source,
+    },
+    /// A range of addresses that was opened by hand, and that the policy does not have.
+    #[error("the policy does not open the addresses {range}")]
+    AddressRange {
+        /// The range.
+        range: IpNet,
+    },
+    /// The book of approvals.
+    #[error(transparent)]
+    Approvals(BookError),
+    /// An approval that the plugin was loaded by has ended.
+    #[error("an approval that {plugin} was loaded by has ended")]
+    Withdrawn {
+        /// The plugin.
+        plugin: String,
     },
     /// More grants of a kind than the profile's ceiling has.
-    #[error("{scope} is one too many: profile {profile} has at most {ceiling}")]
+    #[error("{scope} is one too many: {by} has at most {ceiling}")]
     TooManyGrants {
         /// The grant.
         scope: Scope,
-        /// The profile.
-        profile: String,
+        /// The profile, or the rule of the policy.
+        by: String,
         /// How many it has.
         ceiling: u32,
     },
@@ -246,6 +281,28 @@ impl Explain for HostError {
                 "above-ceiling",
                 format!("grant {scope}"),
                 "use a plugin type whose profile can have it, or do without".into(),
+            ),
+            Self::Forbidden { scope, .. } => (
+                "forbidden-by-policy",
+                format!("grant {scope}"),
+                "do without; whoever keeps the organisation's policy can change the rule".into(),
+            ),
+            Self::AbovePolicy { field, max, .. } => {
+                ("above-policy", field.clone(), format!("ask for at most {max}"))
+            }
+            Self::AddressRange { range } => (
+                "addresses-not-allowed",
+                format!("allow_addresses {range}"),
+                "have a rule of the policy open it (addresses), or do without".into(),
+            ),
+            Self::Approvals(error) => {
+                let problem = error.problem();
+                (problem.code, problem.field, problem.next_step)
+            }
+            Self::Withdrawn { plugin } => (
+                "approval-ended",
+                format!("plugin {plugin}"),
+                "load it anew: it runs without what was approved; or have it approved again".into(),
             ),
             Self::TooManyGrants { scope, .. } => (
                 "too-many-grants",

@@ -2,17 +2,16 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use stockade_audit::{Decision, Layer, Log, Plugin as AuditPlugin, Record};
 use stockade_ipc::bounds::{CONFIG_VALUE, NAME};
 use stockade_ipc::{Load, World};
 use stockade_package::{InstanceMode, check_imports};
-use stockade_policy::{
-    Capability, Grants, GuestPath, PluginType, Profile, Request, Scope, Source, Unresolved, resolve, stands,
-};
+use stockade_policy::{Capability, Grants, Policy, Profile, Scope, Standard, stands};
 
+use crate::approvals::Book;
 use crate::broker::{Broker, Delegation, Growth, Http, Tree};
 use crate::cache::Cache;
 use crate::call_id::CallId;
@@ -37,6 +36,7 @@ use crate::store::Store;
 use crate::supervise::{Brake, Keeper};
 use crate::support::Support;
 use crate::trail::Trail;
+use crate::weigh::{self, Weighed};
 
 /// Runs plugins. Cheap to clone; the workers end with the last of the host and its plugins.
 #[derive(Clone, Debug)]
@@ -52,6 +52,8 @@ pub(crate) struct Inner {
     pub(crate) registry: Arc<Registry>,
     /// By the operator's names.
     models: BTreeMap<String, Model>,
+    pub(crate) policy: RwLock<Arc<Policy>>,
+    pub(crate) book: Mutex<Book>,
     /// There from the first plugin on that has a budget.
     ledger: Mutex<Option<Arc<Ledger>>>,
     /// There from the first time on that it was kept.
@@ -83,6 +85,7 @@ pub struct HostBuilder {
     restarts_of_all: NonZeroU32,
     authorities: Vec<Vec<u8>>,
     models: BTreeMap<String, Model>,
+    policy: Policy,
 }
 
 /// Workers of one plugin that may die a second before it has to wait. Starting one takes a processor 0.5 to
@@ -105,6 +108,7 @@ impl Host {
             restarts_of_all: RESTARTS_OF_ALL,
             authorities: Vec::new(),
             models: BTreeMap::new(),
+            policy: Policy::built_in().clone(),
         }
     }
 
@@ -119,11 +123,11 @@ impl Host {
     /// [`load`](Self::load) on this thread.
     pub fn load_blocking(&self, request: LoadRequest) -> Result<Plugin, HostError> {
         // Its document is read once, which takes the deepest stack of all: not below everything else.
-        let profile = Profile::of(request.package.identity.plugin_type);
-        self.load_with(profile, request)
+        Profile::of(request.package.identity.plugin_type);
+        self.load_read(request)
     }
 
-    fn load_with(&self, profile: &'static Profile, request: LoadRequest) -> Result<Plugin, HostError> {
+    fn load_read(&self, request: LoadRequest) -> Result<Plugin, HostError> {
         let LoadRequest { package, mut grants, config, memory_bytes, scratch, means } = request;
         let plugin_type = package.identity.plugin_type;
         let component =
@@ -135,9 +139,10 @@ impl Host {
             plugin_type.as_str(),
         )
         .shared();
-        let meter = Arc::default();
+        let meter: Arc<Meter> = Arc::default();
         let trail = self.0.trail(&identity, &meter);
 
+        let set = config.clone();
         let config = match package.configure(config) {
             Ok(config) => config,
             Err(error) => {
@@ -156,28 +161,19 @@ impl Host {
             Err(source) => return Err(HostError::State { path: self.0.state.clone(), source }),
         };
         if let Some(scratch) = &scratch {
-            let root = || GuestPath::parse(scratch::ROOT).expect("a path of ours");
-            grants.extend([
-                GrantRequest::read_tree(scratch.path(), root()),
-                GrantRequest::write_tree(scratch.path(), root()),
-                GrantRequest::create_in_tree(scratch.path(), root()),
-                GrantRequest::delete_in_tree(scratch.path(), root()),
-            ]);
+            grants.extend(scratch::grants(scratch.path()));
         }
-        let requests = grants
-            .iter()
-            .map(|grant| Request { scope: grant.scope.clone(), approved_by: Some(grant.source.clone()) })
-            .chain(config.keys().map(|key| Request {
-                scope: Scope::Config { key: key.clone() },
-                approved_by: Some(Source::Embedder),
-            }))
-            .chain(
-                means.store.iter().map(|_| Request { scope: Scope::Kv, approved_by: Some(Source::Embedder) }),
-            )
-            .chain(package.permissions.iter().map(|permission| permission.request.clone()))
-            .collect::<Vec<_>>();
-        let resolution = resolve(profile, &requests);
-        let pending = refuse_above_ceiling(plugin_type, resolution.unresolved, &trail)?;
+        let requests = weigh::requests(&package, &grants, &set, &means);
+        let digest = hex(&component.digest());
+        self.expire_approvals()?;
+        let weighed = self.0.weigh(&package, digest, requests);
+        let lacking = weigh::refuse(&weighed, &trail)?;
+        weigh::within_policy(&weighed.standard, &means)?;
+        if means.observe || weighed.standard.observed.is_some() {
+            meter.observe();
+        }
+        let Weighed { standard, resolution, .. } = weighed;
+        let profile = Arc::new(standard.profile.clone());
         let trees = trees(&grants)?;
         let memory_bytes = memory_limit(memory_bytes, &profile.limits)?;
 
@@ -201,7 +197,7 @@ impl Host {
                 return Err(error.into());
             }
         };
-        trail.granted(&resolution.grants)?;
+        trail.granted(&resolution.grants, &self.0.book())?;
         let load = Load {
             grants: resolution.grants.clone(),
             tool_interface: world.tool_interface,
@@ -209,7 +205,8 @@ impl Host {
             memory_bytes,
         };
         let (supervision, aside) = (means.supervision, means.aside);
-        let broker = self.broker(profile, &identity.name, &load.grants, Provided { trees, config, means })?;
+        let broker =
+            self.broker(&standard, &identity.name, &load.grants, Provided { trees, config, means })?;
         let hooks = package.hooks;
         let made = Made {
             identity,
@@ -220,7 +217,7 @@ impl Host {
             scratch,
             tools,
             hooks,
-            pending,
+            lacking,
             meter,
             supervision,
         };
@@ -248,12 +245,13 @@ impl Host {
     /// What does for the plugin what only the host can.
     fn broker(
         &self,
-        profile: &Profile,
+        standard: &Standard,
         plugin: &str,
         grants: &Grants,
         provided: Provided,
     ) -> Result<Arc<Broker>, HostError> {
         let Provided { trees, config, means } = provided;
+        let profile = &standard.profile;
         let mut limits = profile.limits;
         limits.http_requests_per_second =
             means.requests_per_second.unwrap_or(limits.http_requests_per_second);
@@ -262,7 +260,7 @@ impl Host {
         let store = store.transpose().map_err(HostError::Store)?;
         let (bytes, files) = means.quota.unwrap_or((limits.written_bytes, limits.written_files));
         let reach = Reach {
-            opened: means.addresses.into(),
+            opened: weigh::addresses(standard, means.addresses)?.into(),
             request_bytes: limits.http_request_bytes,
             response_bytes: limits.http_response_bytes,
         };
@@ -413,37 +411,6 @@ fn trees(grants: &[GrantRequest]) -> Result<Vec<Tree>, HostError> {
     Ok(trees)
 }
 
-/// A grant above the ceiling is an error, whoever asked for it. What only lacks approval is reported,
-/// and the plugin runs without it.
-fn refuse_above_ceiling(
-    plugin_type: PluginType,
-    unresolved: Vec<Unresolved>,
-    trail: &Trail,
-) -> Result<Vec<Scope>, HostError> {
-    let mut pending = Vec::new();
-    for wish in unresolved {
-        let profile = plugin_type.to_string();
-        let wished = match &wish {
-            Unresolved::NeedsApproval { scope }
-            | Unresolved::AboveCeiling { scope }
-            | Unresolved::TooMany { scope, .. } => scope.to_string(),
-        };
-        let error = match wish {
-            Unresolved::NeedsApproval { scope } => {
-                pending.push(scope);
-                continue;
-            }
-            Unresolved::AboveCeiling { scope } => HostError::AboveCeiling { scope, profile },
-            Unresolved::TooMany { scope, ceiling } => HostError::TooManyGrants { scope, profile, ceiling },
-        };
-        if stands("load.ceiling") {
-            trail.not_loaded("grant", &wished, &error.to_string())?;
-            return Err(error);
-        }
-    }
-    Ok(pending)
-}
-
 impl Inner {
     /// The books of the state folder.
     fn ledger(&self) -> Result<Arc<Ledger>, HostError> {
@@ -534,6 +501,12 @@ impl HostBuilder {
         self
     }
 
+    /// Sets the organisation's policy; the built-in one if not said, which leaves the profiles as they are.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
     /// Checks the machine, takes in the programs, opens the log. Fails where any layer is missing.
     pub fn build(self) -> Result<Host, HostError> {
         if stands("host.every-layer") {
@@ -549,7 +522,8 @@ impl HostBuilder {
         let cache = Cache::open(&state, programs.compiler.digest(), programs.worker.digest())
             .map_err(broken_state)?;
         let audit = self.audit.unwrap_or_else(|| state.join("audit"));
-        let log = Arc::new(Log::open(audit).map_err(HostError::Audit)?);
+        let log = Arc::new(Log::open(&audit).map_err(HostError::Audit)?);
+        let book = Book::open(&state, &audit).map_err(HostError::Approvals)?;
         Scratch::remove_left(&state).map_err(broken_state)?;
         Ok(Host(Arc::new(Inner {
             launcher: Launcher::new(self.namespaces).map_err(HostError::Launch)?,
@@ -560,6 +534,8 @@ impl HostBuilder {
             egress: Arc::new(Egress::new(&self.authorities)?),
             registry: Arc::default(),
             models: self.models,
+            policy: RwLock::new(Arc::new(self.policy)),
+            book: Mutex::new(book),
             ledger: Mutex::default(),
             history: Mutex::default(),
             cache,

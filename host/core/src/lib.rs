@@ -19,6 +19,8 @@
 //! ```
 #![deny(unsafe_code)]
 
+mod approvals;
+mod approve;
 mod boot;
 mod broker;
 mod cache;
@@ -59,7 +61,11 @@ mod store;
 mod supervise;
 pub mod support;
 mod trail;
+mod weigh;
 
+pub use approvals::{
+    ApprovalRequest, ApprovalState, ApprovalStatus, Book, BookError, Word, grants_digest, person, this_person,
+};
 pub use boot::BootError;
 pub use call_id::CallId;
 pub use emit::{EmitOptions, Told};
@@ -78,3 +84,4 @@ pub use reap::Exit;
 pub use secret::{SecretError, SecretSource};
 pub use store::StoreError;
 pub use supervise::{BreakerSettings, BreakerState, Start, Supervision};
+pub use weigh::{Granted, GrantsReport, Lacking, Weighed};

@@ -33,6 +33,9 @@ pub(crate) struct Means {
     pub(crate) per_day: Option<Budget>,
     pub(crate) supervision: Supervision,
     pub(crate) aside: bool,
+    pub(crate) observe: bool,
+    /// Who set configuration and store; the embedding program if not said.
+    pub(crate) by: Option<Source>,
 }
 
 /// An operator's yes to one resource of the host.
@@ -183,6 +186,19 @@ impl LoadRequest {
     /// Loads it without having it found by its name, until [`Plugin::enter`](crate::Plugin::enter).
     pub fn aside(mut self) -> Self {
         self.means.aside = true;
+        self
+    }
+
+    /// Says who sets the configuration and names the store; records name it.
+    pub fn set_by(mut self, source: Source) -> Self {
+        self.means.by = Some(source);
+        self
+    }
+
+    /// Marks the plugin's denials in the audit log as observed, for whoever looks for what it needs. It gets nothing
+    /// more by it.
+    pub fn observe(mut self) -> Self {
+        self.means.observe = true;
         self
     }
 

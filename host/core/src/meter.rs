@@ -1,7 +1,7 @@
 //! What is counted of one plugin, from its load on. Labels come from fixed sets: no plugin chooses a name here.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -108,6 +108,8 @@ pub(crate) struct Meter {
     cpu_ms: AtomicU64,
     received: AtomicU64,
     sent: AtomicU64,
+    /// Whether somebody looks for what the plugin needs: its denials say so.
+    observed: AtomicBool,
 }
 
 /// A count of each of a few things that have fixed names.
@@ -179,6 +181,15 @@ impl Meter {
         if let Some(reason) = &outcome.reason {
             add(&self.errors, reason.code);
         }
+    }
+
+    /// From here on its denials say that they were looked for.
+    pub(crate) fn observe(&self) {
+        self.observed.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_observed(&self) -> bool {
+        self.observed.load(Ordering::Relaxed)
     }
 
     /// Something was written to the audit log.

@@ -24,6 +24,8 @@ pub(crate) struct Registry {
     last: AtomicU64,
     /// By name. Of two with the same name it is the one that was loaded last: an update takes the place over.
     plugins: Mutex<BTreeMap<String, WeakPlugin>>,
+    /// All that were loaded and are there still, found by a name or not.
+    loaded: Mutex<Vec<WeakPlugin>>,
     /// Who waits for whom. With several workers a plugin waits for several others, or for one several times.
     waits: Mutex<Vec<(Number, Number)>>,
 }
@@ -47,6 +49,21 @@ impl Registry {
 
     fn waits(&self) -> MutexGuard<'_, Vec<(Number, Number)>> {
         self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It was loaded. Whoever looks after plugins has to see it, whether it is found by its name or not.
+    pub(crate) fn loaded(&self, plugin: &Plugin) {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if loaded.len() == loaded.capacity() {
+            loaded.retain(|plugin| plugin.upgrade().is_some());
+        }
+        loaded.push(plugin.downgrade());
+    }
+
+    /// Every plugin that was loaded and that somebody holds.
+    pub(crate) fn living(&self) -> Vec<Plugin> {
+        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.iter().filter_map(WeakPlugin::upgrade).collect()
     }
 
     /// From here on others can call it, as long as anybody has it.

@@ -5,11 +5,25 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use stockade_policy::GuestPath;
+
+use crate::load::GrantRequest;
 use crate::memfd::hex;
 
 /// Where it stands in the plugin's view.
-pub(crate) const ROOT: &str = "/scratch";
+const ROOT: &str = "/scratch";
 const FOLDER: &str = "scratch";
+
+/// What a plugin may do there: everything.
+pub(crate) fn grants(path: &Path) -> [GrantRequest; 4] {
+    let root = || GuestPath::parse(ROOT).expect("a path of ours");
+    [
+        GrantRequest::read_tree(path, root()),
+        GrantRequest::write_tree(path, root()),
+        GrantRequest::create_in_tree(path, root()),
+        GrantRequest::delete_in_tree(path, root()),
+    ]
+}
 
 /// Goes with the plugin, and what is in it with every worker.
 #[derive(Debug)]

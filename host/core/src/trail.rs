@@ -11,6 +11,7 @@ use stockade_audit::{AuditError, Decision, Layer, Log, Plugin, Record};
 use stockade_ipc::{Fault, Refused};
 use stockade_policy::{Ask, Budget, Denial, Grants, GuestPath, HttpTarget, PathError, Rule, Unit, stands};
 
+use crate::approvals::Book;
 use crate::boot::BootError;
 use crate::call_id::CallId;
 use crate::fate::Cause;
@@ -114,6 +115,10 @@ impl Trail {
     fn record(&self, layer: Layer, event: &'static str, decision: Decision) -> Record {
         let record =
             Record::new(layer, event, decision).plugin(&self.plugin).launch(Arc::clone(&self.launch));
+        let record = match decision {
+            Decision::Denied if self.meter.is_observed() => record.detail("mode", "observe"),
+            _ => record,
+        };
         let record = match self.call.load(Ordering::Relaxed) {
             0 => record,
             call => record.call(call),
@@ -173,7 +178,7 @@ impl Trail {
     }
 
     /// The grants that a plugin was loaded with.
-    pub(crate) fn granted(&self, grants: &Grants) -> Result<(), Unrecorded> {
+    pub(crate) fn granted(&self, grants: &Grants, book: &Book) -> Result<(), Unrecorded> {
         let mut record = self
             .record(Layer::Policy, "granted", Decision::Allowed)
             .operation("load")
@@ -181,7 +186,10 @@ impl Trail {
         for grant in grants.iter() {
             record = record.detail(grant.rule.id.clone(), grant.rule.source.to_string());
         }
-        self.write(&record).map(drop)
+        for forbidden in grants.forbidden() {
+            record = record.detail(forbidden.rule.id.clone(), forbidden.rule.source.to_string());
+        }
+        self.write(&book.stamp(record)).map(drop)
     }
 
     /// The policy refused to load the plugin.

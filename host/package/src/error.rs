@@ -490,14 +490,11 @@ impl PackageError {
                 return ("unknown-capability", format!("the capabilities are {}", names.join(", ")));
             }
             Self::ResourceMissing { capability, .. } => {
-                return (
-                    "resource-missing",
-                    format!("add resource = ..., {}", crate::permission::expected(*capability)),
-                );
+                return ("resource-missing", format!("add resource = ..., {}", capability.expects()));
             }
             Self::ResourceSuperfluous { .. } => ("resource-superfluous", "remove `resource`"),
             Self::Resource { capability, .. } => {
-                return ("bad-resource", format!("write {}", crate::permission::expected(*capability)));
+                return ("bad-resource", format!("write {}", capability.expects()));
             }
             Self::DuplicatePermission { .. } => ("duplicate-permission", "ask once"),
             Self::UnknownImport { .. } => (

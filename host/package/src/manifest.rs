@@ -1,7 +1,7 @@
 use std::path::{Component, Path};
 
 use semver::Version;
-use stockade_policy::{PluginType, Scope};
+use stockade_policy::{PluginType, Scope, is_plugin_name};
 
 use crate::document::{Document, Section};
 use crate::hook::{self, Hook, MAX_HOOKS};
@@ -20,8 +20,6 @@ pub(crate) const MAX_MANIFEST: u64 = 64 * 1024;
 pub(crate) const MAX_DESCRIPTION: usize = 1024;
 /// Longest short value: names, versions, licences.
 const MAX_SHORT: usize = 256;
-/// Publisher and name: 64 bytes each. They become directory names.
-const MAX_NAME_PART: usize = 64;
 /// Tools of one plugin: 64. Each has a compiled validator.
 const MAX_TOOLS: usize = 64;
 /// Permissions of one plugin: 64. More than anybody reviews.
@@ -79,15 +77,6 @@ pub struct Manifest {
     pub permissions: Vec<Permission>,
     /// The configuration values that it describes.
     pub settings: Vec<Setting>,
-}
-
-pub(crate) fn is_plugin_name(name: &str) -> bool {
-    let part = |part: &str| {
-        (1..=MAX_NAME_PART).contains(&part.len())
-            && !part.starts_with('-')
-            && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    };
-    name.split_once('/').is_some_and(|(publisher, name)| part(publisher) && part(name))
 }
 
 fn is_inner_path(path: &str) -> bool {

@@ -1,6 +1,7 @@
 use std::error::Error;
 
 use serde::Serialize;
+use stockade_policy::PolicyError;
 
 /// What an operator reads of an error: what happened, where, and what to do now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -38,6 +39,13 @@ pub trait Explain: Error {
         Self: Sized,
     {
         chain(self)
+    }
+}
+
+impl Explain for PolicyError {
+    fn problem(&self) -> Problem {
+        let place = format!("line {}, column {}", self.line, self.column);
+        Problem::new(self.fault.code(), place, self.chain(), self.fault.next_step())
     }
 }
 

@@ -4,14 +4,13 @@ use std::sync::Arc;
 use jsonschema::Validator;
 use serde_json::Value;
 use stockade_ipc::bounds::PAYLOAD;
+use stockade_policy::is_tool_name;
 
 use crate::document::{Section, Text};
 use crate::manifest::MAX_DESCRIPTION;
 use crate::schema::{self, Budget};
 use crate::{At, Explain, PackageError, Problem};
 
-/// Longest tool name; the protocol takes names of twice the length.
-const MAX_NAME: usize = 128;
 /// Longest schema text; the manifest's own cap is what counts.
 pub(crate) const MAX_SCHEMA: usize = crate::manifest::MAX_MANIFEST as usize;
 
@@ -117,12 +116,6 @@ impl fmt::Debug for Tool {
             .field("output", &self.output)
             .finish_non_exhaustive()
     }
-}
-
-pub(crate) fn is_tool_name(name: &str) -> bool {
-    name.len() <= MAX_NAME
-        && name.starts_with(|c: char| c.is_ascii_alphabetic())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
 pub(crate) fn read(section: &Section<'_>, budget: &mut Budget) -> Result<(At, Tool), PackageError> {

@@ -211,10 +211,20 @@ fn grants() -> impl Strategy<Value = Grants> {
         Just(Source::CommandLine),
         Just(Source::Embedder),
         any::<u32>().prop_map(|version| Source::Profile { plugin_type: PluginType::Agent, version }),
+        (any::<u32>(), text(), any::<u32>()).prop_map(|(version, id, line)| Source::Policy {
+            version,
+            id,
+            line
+        }),
+        (any::<u64>(), text()).prop_map(|(number, by)| Source::Approval { number, by }),
     ];
     let grant =
         (scope, text(), source).prop_map(|(scope, id, source)| Grant { scope, rule: Rule { id, source } });
-    vec(grant, 0..5).prop_map(|list| list.into_iter().collect())
+    (vec(grant, 0..5), 0..3_usize).prop_map(|(list, forbidden)| {
+        let mut grants: Grants = list.iter().cloned().collect();
+        list.into_iter().take(forbidden).for_each(|grant| grants.forbid(grant));
+        grants
+    })
 }
 
 fn kind() -> impl Strategy<Value = FileKind> {

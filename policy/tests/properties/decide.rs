@@ -46,6 +46,7 @@ proptest! {
                     prop_assert!(grants.iter().all(|g| g.scope.capability().as_str() != operation));
                 }
                 Why::NeverGranted => prop_assert!(matches!(ask, OwnedAsk::Socket)),
+                Why::Forbidden => prop_assert!(false, "nothing is forbidden here"),
             },
         }
     }
@@ -63,6 +64,37 @@ proptest! {
             decide(&first, &ask.borrow()).is_allowed(),
             decide(&second, &ask.borrow()).is_allowed()
         );
+    }
+
+    /// The index of long lists finds what looking through them finds: the same rule, not only the same answer.
+    #[test]
+    fn long_lists_are_decided_as_short_ones(
+        many in prop::collection::vec(grant(), 0..80), ask in ask(),
+    ) {
+        let first = many.iter().find(|grant| covered_by_the_book(&grant.scope, &ask)).map(|grant| &grant.rule);
+        let grants: Grants = many.iter().cloned().collect();
+        match decide(&grants, &ask.borrow()) {
+            Decision::Allow(rule) => prop_assert_eq!(Some(rule), first),
+            Decision::Deny(_) => prop_assert_eq!(None, first),
+        }
+    }
+
+    /// Whatever is granted, and wherever the prohibition stands among others.
+    #[test]
+    fn what_is_forbidden_is_refused_by_that_rule(
+        grants in grants(), forbidden in prop::collection::vec(grant(), 0..40), ask in ask(),
+    ) {
+        let mut less = grants.clone();
+        forbidden.iter().for_each(|grant| less.forbid(grant.clone()));
+        let first = forbidden.iter().find(|grant| covered_by_the_book(&grant.scope, &ask));
+        match (decide(&less, &ask.borrow()), first) {
+            (Decision::Deny(denial), Some(grant)) => {
+                prop_assert_eq!(denial.why, Why::Forbidden);
+                prop_assert_eq!(&denial.rule, &grant.rule);
+            }
+            (Decision::Allow(_), Some(_)) => prop_assert!(false, "allowed and forbidden"),
+            (decision, None) => prop_assert_eq!(decision, decide(&grants, &ask.borrow())),
+        }
     }
 
     #[test]
@@ -147,6 +179,17 @@ fn a_new_name_is_worth_no_grant() {
     assert!(!named(&[create.clone(), write(&open), read(&box_)], "/open/x"));
     // A directory, of which something deeper could be.
     assert!(!named(&[create.clone(), read(&path("/open/x/deep"))], "/open/x"));
+    // One that holds what is forbidden keeps its name: another would not be forbidden.
+    let mut forbidding = grants(&[create.clone(), read(&open), read(&box_)]);
+    forbidding.forbid(Grant { scope: read(&path("/box/secret/deep")), rule: Rule::built_in("no") });
+    let moved = |from: &str| decide_naming(&forbidding, &path(from), &path("/open/x")).is_allowed();
+    assert!(moved("/box/other") && moved("/box/secretly"));
+    assert!(
+        !moved("/box/secret")
+            && !moved("/box/secret/deep")
+            && !moved("/box/secret/deep/er")
+            && !moved("/box")
+    );
     // And where nothing may be made.
     assert!(!named(&[read(&open), read(&box_)], "/open/x"));
     assert!(!named(&[create], "/opened/x"));

@@ -4,3 +4,6 @@ mod decide;
 mod guest_path;
 mod made;
 mod resolve;
+mod scope;
+mod small_world;
+mod weigh;

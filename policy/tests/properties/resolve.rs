@@ -5,11 +5,17 @@ use std::collections::{BTreeMap, HashSet};
 use crate::made::{scope, source};
 use proptest::prelude::*;
 use stockade_policy::{
-    Capability, GuestPath, PluginType, Profile, Request, Scope, Source, Unresolved, resolve,
+    Capability, GuestPath, PluginType, Policy, Profile, Request, Resolution, Scope, Source, Standard,
+    Unresolved,
 };
 
+/// By the profile alone.
+fn resolve(profile: &Profile, requests: &[Request]) -> Resolution {
+    stockade_policy::resolve(&Standard::of(profile, Policy::built_in(), "a/b"), requests)
+}
+
 /// A document with every capability in one of the three lists or in none.
-fn profile() -> impl Strategy<Value = Profile> {
+pub(crate) fn profile() -> impl Strategy<Value = Profile> {
     let place = prop::collection::vec(0..4_u8, Capability::ALL.len());
     (place, prop::collection::vec(0..3_u32, Capability::ALL.len())).prop_map(|(places, numbers)| {
         let mut profile = Profile::of(PluginType::Node).clone();
@@ -26,18 +32,10 @@ fn profile() -> impl Strategy<Value = Profile> {
     })
 }
 
-fn requests() -> impl Strategy<Value = Vec<Request>> {
+pub(crate) fn requests() -> impl Strategy<Value = Vec<Request>> {
     let request = (scope(), prop::option::of(source()));
     let request = request.prop_map(|(scope, approved_by)| Request { scope, approved_by });
     prop::collection::vec(request, 0..12)
-}
-
-fn scope_of(unresolved: &Unresolved) -> &Scope {
-    match unresolved {
-        Unresolved::AboveCeiling { scope }
-        | Unresolved::TooMany { scope, .. }
-        | Unresolved::NeedsApproval { scope } => scope,
-    }
 }
 
 proptest! {
@@ -80,7 +78,7 @@ proptest! {
     fn every_request_is_either_granted_or_named_as_unresolved(profile in profile(), requests in requests()) {
         let resolution = resolve(&profile, &requests);
         let granted: HashSet<&Scope> = resolution.grants.iter().map(|grant| &grant.scope).collect();
-        let refused: HashSet<&Scope> = resolution.unresolved.iter().map(scope_of).collect();
+        let refused: HashSet<&Scope> = resolution.unresolved.iter().map(Unresolved::scope).collect();
         for request in &requests {
             let times = usize::from(granted.contains(&request.scope)) + usize::from(refused.contains(&request.scope));
             prop_assert_eq!(times, 1, "{:?}", &request.scope);

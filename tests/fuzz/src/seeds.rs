@@ -166,7 +166,7 @@ fn question() -> ModelRequest {
 
 /// What a host says, by kind.
 pub fn to_worker() -> Vec<ToWorker> {
-    let grants: Grants = [
+    let mut grants: Grants = [
         Scope::FsRead { root: GuestPath::parse("/src").expect("a guest path") },
         Scope::Config { key: "mode".into() },
         Scope::Log,
@@ -174,6 +174,11 @@ pub fn to_worker() -> Vec<ToWorker> {
     .into_iter()
     .map(|scope| Grant { scope, rule: Rule { id: "r".into(), source: Source::CommandLine } })
     .collect();
+    let source = Source::Policy { version: 1, id: "r".into(), line: 3 };
+    let keys = GuestPath::parse("/src/keys").expect("a guest path");
+    grants.forbid(Grant { scope: Scope::FsRead { root: keys }, rule: Rule { id: "forbid".into(), source } });
+    let source = Source::Approval { number: 7, by: "ann".into() };
+    grants.add(Grant { scope: Scope::Kv, rule: Rule { id: "kv".into(), source } });
     let stat = Stat {
         kind: FileKind::File,
         size: 7,

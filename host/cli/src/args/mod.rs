@@ -1,4 +1,5 @@
 mod control;
+mod policy;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ use crate::failure::Failure;
 use crate::output::Format;
 use crate::serve::SupervisionFile;
 pub(crate) use control::*;
+pub(crate) use policy::*;
 
 /// Runs plugins that you do not trust.
 ///
@@ -70,6 +72,14 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Read and verify the audit log.
     Audit(Audit),
+    /// Show a plugin: what it is, what it may do, and how much that is.
+    Show(Box<Show>),
+    /// Show what plugins may do and why, what differs between two, and what would have been enough.
+    Grants(GrantsArguments),
+    /// Say yes or no to what plugins ask for, and take it back.
+    Approvals(ApprovalsArguments),
+    /// Check and try the organisation's policy.
+    Policy(PolicyArguments),
 }
 
 /// Where things are kept.
@@ -112,6 +122,9 @@ pub(crate) struct Loading {
     /// config, memory, write_limit, scratch, secrets, store, allow_addresses, per_call and per_day.
     #[arg(long = "with", value_name = "FILE")]
     pub(crate) with: Vec<PathBuf>,
+    /// The organisation's policy [default: policy.toml in the state folder; without one the profiles hold as they are].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
     /// Language models that agents may be granted, each by its name: a TOML file.
     #[arg(long, value_name = "FILE")]
     pub(crate) models: Option<PathBuf>,
@@ -193,6 +206,10 @@ pub(crate) struct Run {
     /// How long the call may take, as 5s or 500ms [default: the profile's].
     #[arg(long, value_name = "TIME")]
     pub(crate) deadline: Option<String>,
+    /// Looks for what the plugin needs: it gets nothing more, its denials are marked in the audit log, and what would
+    /// have been enough is told in the end.
+    #[arg(long)]
+    pub(crate) observe: bool,
     #[command(flatten)]
     pub(crate) places: Places,
     #[command(flatten)]
@@ -289,6 +306,23 @@ impl Command {
                 AuditCommand::Tail { output, .. }
                 | AuditCommand::Show { output, .. }
                 | AuditCommand::Verify { output, .. } => output.format,
+            },
+            Self::Show(arguments) => arguments.weighing.output.format,
+            Self::Grants(arguments) => match &arguments.command {
+                GrantsCommand::Show { weighing } => weighing.output.format,
+                GrantsCommand::Diff { output, .. } | GrantsCommand::Suggest { output, .. } => output.format,
+            },
+            Self::Approvals(arguments) => match &arguments.command {
+                ApprovalsCommand::Approve { deciding, .. } | ApprovalsCommand::Deny { deciding } => {
+                    deciding.weighing.output.format
+                }
+                ApprovalsCommand::List { output, .. }
+                | ApprovalsCommand::Show { output, .. }
+                | ApprovalsCommand::Revoke { output, .. } => output.format,
+            },
+            Self::Policy(arguments) => match &arguments.command {
+                PolicyCommand::Explain { weighing, .. } => weighing.output.format,
+                PolicyCommand::Check { output, .. } | PolicyCommand::Test { output, .. } => output.format,
             },
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use stockade_control::{
-    CallResult, Client, ControlError, EmitResult, HealthReply, PluginTools, Reply, Request, Running,
+    CallResult, Client, ControlError, EmitResult, HealthReply, PluginTools, Reply, Request, Running, Waiting,
 };
 use stockade_host::{PluginStatus, Status};
 use stockade_package::Problem;
@@ -69,11 +69,11 @@ fn known(problem: stockade_control::RemoteProblem) -> Problem {
     Problem { code: code.leak(), field, message, next_step }
 }
 
-fn ask(asking: &Asking, request: &Request) -> Result<Reply, Failure> {
+pub(crate) fn ask(asking: &Asking, request: &Request) -> Result<Reply, Failure> {
     connect(asking)?.ask(request).map_err(|error| failure(&error))
 }
 
-fn unexpected() -> Failure {
+pub(crate) fn unexpected() -> Failure {
     failure(&ControlError::Frame("an answer to another question".to_owned()))
 }
 
@@ -328,7 +328,27 @@ pub(crate) fn reload(asking: &Asking, format: Format) -> Result<Exit, Failure> {
             what.unchanged
         )),
     }
+    if format == Format::Text {
+        waiting(&what.waiting).iter().for_each(|line| output::note(line));
+    }
     Ok(Exit::Ok)
+}
+
+/// Versions that wait, and what they ask for besides those that run.
+pub(crate) fn waiting(all: &[Waiting]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for Waiting { plugin, running, version, asks } in all {
+        let plugin = safe(plugin);
+        lines.push(format!("{plugin} {} waits, and {} runs on. It asks for:", safe(version), safe(running)));
+        for lacking in asks {
+            let reason = lacking.reason.as_deref().unwrap_or("no reason given");
+            lines.push(format!("  + {}  ({})", safe(&lacking.scope), safe(reason)));
+        }
+        lines.push(
+            "  next: stockade approvals approve, or deny, with the folder of the new version".to_owned(),
+        );
+    }
+    lines
 }
 
 /// `stockade log-level`.

@@ -23,6 +23,8 @@ const MOST_PLUGINS: usize = 10_000;
 pub(crate) struct Configuration {
     /// The folder of the plugins' files.
     pub(crate) plugins: PathBuf,
+    /// As for `--policy`.
+    pub(crate) policy: Option<PathBuf>,
     /// As for `--models`.
     pub(crate) models: Option<PathBuf>,
     /// As for `--trust`.
@@ -190,6 +192,7 @@ pub(crate) fn read(path: &Path) -> Result<Read, Failure> {
         return Err(Failure::usage("bad-file", "plugins", message, "write plugins = \"FOLDER\""));
     }
     let seen = |path: &PathBuf| base.join(path);
+    host.policy = host.policy.as_ref().map(seen);
     host.models = host.models.as_ref().map(seen);
     host.trust = host.trust.iter().map(seen).collect();
     host.control.socket = host.control.socket.as_ref().map(seen);

@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sd_notify::NotifyState;
-use stockade_control::{Lines, Operations, Reloading, Running, Server, StateLock, serve_metrics};
+use stockade_control::{Lines, Operations, Reloading, Running, Server, StateLock, Waiting, serve_metrics};
 use stockade_host::{Host, Plugin, PluginStatus};
-use stockade_package::Problem;
+use stockade_package::{Explain, Problem};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing::level_filters::LevelFilter;
@@ -22,7 +22,7 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::logging::Level;
 use crate::run::Built;
-use crate::{logging, otel, value};
+use crate::{logging, otel, policy, value};
 use config::Configuration;
 pub(crate) use config::SupervisionFile;
 use plugins::Plugins;
@@ -44,6 +44,7 @@ struct Service {
     lines: Arc<Lines>,
     level: Level,
     path: PathBuf,
+    state: PathBuf,
     /// What the host itself was started with: it cannot be changed while it runs.
     configuration: Configuration,
     /// One at a time.
@@ -68,7 +69,9 @@ pub(crate) fn run(arguments: Serve, log: LevelFilter) -> Result<Exit, Failure> {
     let _lock = StateLock::take(&home.state, &running).map_err(|error| Failure::of(&error))?;
     raise_open_files();
     let drain = read.host.drain.as_deref().map(|text| value::duration("drain", text)).transpose()?;
+    let policy = policy::read(read.host.policy.as_deref(), &home.state)?;
     let built = Built {
+        policy,
         programs: arguments.programs.as_deref(),
         models: read.host.models.as_deref(),
         trust: &read.host.trust,
@@ -97,6 +100,7 @@ pub(crate) fn run(arguments: Serve, log: LevelFilter) -> Result<Exit, Failure> {
         lines,
         level,
         path: arguments.path,
+        state: home.state.clone(),
         configuration: read.host,
         reloading: tokio::sync::Mutex::new(()),
         starting: AtomicBool::new(true),
@@ -272,7 +276,15 @@ impl Service {
                         .to_owned(),
                 });
             }
-            self.plugins.change(&self.host, read.plugins)
+            let policy =
+                policy::read(read.host.policy.as_deref(), &self.state).map_err(|failure| failure.problem)?;
+            let before = self.host.policy();
+            self.host.set_policy(policy).map_err(|error| error.problem())?;
+            let changed = self.plugins.change(&self.host, read.plugins);
+            if changed.is_err() {
+                self.host.set_policy(before.as_ref().clone()).map_err(|error| error.problem())?;
+            }
+            changed
         });
         match &done {
             Ok(what) => tracing::info!(
@@ -313,6 +325,13 @@ impl Service {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 _ = stopped.changed() => return,
+            }
+            if let Err(error) = tokio::task::block_in_place(|| self.host.expire_approvals()) {
+                tracing::error!(target: "stockade::host", %error, "approvals that are over have not ended");
+            }
+            if self.plugins.has_withdrawn() {
+                // Why not, is told where it is done.
+                let _ = self.reload_now().await;
             }
             if !self.plugins.may_pass() {
                 pause = AGAIN;
@@ -362,6 +381,10 @@ impl Operations for Service {
 
     fn reload(&self) -> Reloading<'_> {
         Box::pin(self.reload_now())
+    }
+
+    fn waiting(&self) -> Vec<Waiting> {
+        self.plugins.waiting()
     }
 
     fn lines(&self) -> &Lines {

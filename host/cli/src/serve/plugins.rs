@@ -1,13 +1,14 @@
 //! The plugins that a running host is to have, and those that it has.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
 
-use stockade_control::Reloaded;
-use stockade_host::{Host, Plugin, PluginStatus};
+use stockade_control::{Reloaded, Waiting};
+use stockade_host::{Host, Lacking, Plugin, PluginStatus};
 use stockade_package::{Explain, Problem};
 
 use super::config::Wanted;
@@ -26,6 +27,11 @@ struct Entry {
 const PASSING: [&str; 4] = ["launch-failed", "not-attested", "memory", "threads"];
 
 impl Entry {
+    /// Whether it was loaded, and may run still.
+    fn is_well(&self) -> bool {
+        self.loaded.as_ref().is_ok_and(|plugin| !plugin.is_withdrawn())
+    }
+
     fn may_pass(&self) -> bool {
         self.loaded.as_ref().is_err_and(|problem| PASSING.contains(&problem.code))
     }
@@ -33,15 +39,66 @@ impl Entry {
 
 /// By name.
 #[derive(Debug, Default)]
-pub(crate) struct Plugins(Mutex<BTreeMap<String, Entry>>);
+pub(crate) struct Plugins {
+    entries: Mutex<BTreeMap<String, Entry>>,
+    /// New versions that ask for more than those that run.
+    waiting: Mutex<Vec<Waiting>>,
+}
+
+/// Of everything that makes a plugin what it is: what its files say, and what the policy and approvals make of it.
+fn print(host: &Host, wanted: &Wanted) -> u64 {
+    let weighed = host.weigh(&wanted.request);
+    let mut hasher = DefaultHasher::new();
+    wanted.print.hash(&mut hasher);
+    format!("{:?} {:?}", weighed.resolution, weighed.standard).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What a new version asks for that the running one did not, or had.
+fn asks_for_more(running: &Plugin, new: &Plugin) -> Option<Waiting> {
+    let missed = |scope: &str| running.lacking().iter().any(|lacking| lacking.scope == scope);
+    let asks: Vec<Lacking> = new
+        .lacking()
+        .iter()
+        .filter(|lacking| lacking.approvable && !missed(&lacking.scope))
+        .cloned()
+        .collect();
+    (running.component() != new.component() && !asks.is_empty()).then(|| Waiting {
+        plugin: new.name().to_owned(),
+        running: running.version().to_owned(),
+        version: new.version().to_owned(),
+        asks,
+    })
+}
+
+fn tell(waiting: &Waiting) {
+    let Waiting { plugin, running, version, asks } = waiting;
+    let scopes: Vec<&str> = asks.iter().map(|lacking| lacking.scope.as_str()).collect();
+    tracing::warn!(
+        target: "stockade::host", plugin = %plugin,
+        "version {version} waits, and {running} runs on: it asks for {} besides. Next: stockade approvals approve, or deny",
+        scopes.join(", ")
+    );
+}
 
 impl Plugins {
     fn entries(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// New versions that wait for an approval.
+    pub(crate) fn waiting(&self) -> Vec<Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether a plugin has ended because an approval has: it is to be loaded without.
+    pub(crate) fn has_withdrawn(&self) -> bool {
+        self.entries().values().any(|entry| entry.loaded.as_ref().is_ok_and(Plugin::is_withdrawn))
     }
 
     /// Loads everything for the first time. What cannot be loaded is told, and does not keep the others from running.
-    pub(crate) fn start(&self, host: &Host, wanted: BTreeMap<String, Wanted>) {
+    pub(crate) fn start(&self, host: &Host, mut wanted: BTreeMap<String, Wanted>) {
+        wanted.values_mut().for_each(|wanted| wanted.print = print(host, wanted));
         let entries = load(host, wanted.into_values().collect());
         for (name, entry) in &entries {
             match &entry.loaded {
@@ -63,9 +120,10 @@ impl Plugins {
         {
             let entries = self.entries();
             reloaded.removed = entries.keys().filter(|name| !wanted.contains_key(*name)).cloned().collect();
-            for (name, wanted) in wanted {
+            for (name, mut wanted) in wanted {
+                wanted.print = print(host, &wanted);
                 match entries.get(&name) {
-                    Some(entry) if entry.print == wanted.print && entry.loaded.is_ok() => {
+                    Some(entry) if entry.print == wanted.print && entry.is_well() => {
                         reloaded.unchanged += 1;
                         continue;
                     }
@@ -75,7 +133,7 @@ impl Plugins {
                 fresh.push(wanted);
             }
         }
-        let staged = load(host, fresh);
+        let mut staged = load(host, fresh);
         if let Some((name, problem)) =
             staged.iter().find_map(|(name, entry)| Some((name, entry.loaded.as_ref().err()?)))
         {
@@ -90,6 +148,22 @@ impl Plugins {
             });
         }
         let mut entries = self.entries();
+        // One that asks for more waits; the one that runs goes on.
+        staged.retain(|name, entry| {
+            let running = entries.get(name).filter(|entry| entry.is_well());
+            let (Some(Ok(running)), Ok(new)) = (running.map(|entry| &entry.loaded), &entry.loaded) else {
+                return true;
+            };
+            let Some(waiting) = asks_for_more(running, new) else { return true };
+            reloaded.changed.retain(|changed| changed != name);
+            reloaded.waiting.push(waiting);
+            false
+        });
+        let before = std::mem::replace(
+            &mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner),
+            reloaded.waiting.clone(),
+        );
+        reloaded.waiting.iter().filter(|waiting| !before.contains(waiting)).for_each(tell);
         // Let go of at the end, outside of the lock: their workers end with them.
         let mut gone: Vec<Entry> = Vec::new();
         gone.extend(reloaded.removed.iter().filter_map(|name| entries.remove(name)));
@@ -110,6 +184,7 @@ impl Plugins {
 
     /// Tries those again, as far as they are still wanted as they were.
     pub(crate) fn try_again(&self, host: &Host, mut wanted: BTreeMap<String, Wanted>) {
+        wanted.values_mut().for_each(|wanted| wanted.print = print(host, wanted));
         wanted.retain(|name, wanted| {
             self.entries().get(name).is_some_and(|entry| entry.may_pass() && entry.print == wanted.print)
         });

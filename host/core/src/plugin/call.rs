@@ -201,6 +201,16 @@ impl Inner {
 
     /// Whether calls are to be tried at all now.
     fn passes(&self) -> Result<(), NoCall> {
+        if self.until.is_some_and(|until| self.host.now() >= until)
+            && let Err(error) = self.host.expire_approvals()
+        {
+            let Problem { code, field, message, next_step } = error.problem();
+            return Err(no_call(code, &field, message, next_step));
+        }
+        if let Err(error) = self.refuse_withdrawn() {
+            let Problem { code, field, message, next_step } = error.problem();
+            return Err(no_call(code, &field, message, next_step));
+        }
         if self.held.load(Ordering::Acquire) && stands("plugin.held") {
             let message = "an operator has stopped the plugin".to_owned();
             return Err(no_call("plugin-stopped", "plugin", message, "start it again (stockade start)"));

@@ -41,6 +41,15 @@ impl Plugin {
         }
     }
 
+    /// Ends it for good: its workers, and the calls that they have. Whether it had not ended yet.
+    pub(crate) fn withdraw(&self) -> bool {
+        let first = !self.0.withdrawn.swap(true, Ordering::AcqRel);
+        if first {
+            self.stop_blocking(Duration::ZERO);
+        }
+        first
+    }
+
     /// Takes back what [`stop`](Self::stop) did, lets calls pass that the breaker had stopped, and starts a worker
     /// where the plugin is to have one before it is called.
     pub async fn start(&self) -> Result<(), HostError> {
@@ -50,6 +59,7 @@ impl Plugin {
 
     /// [`start`](Self::start) on this thread.
     pub fn start_blocking(&self) -> Result<(), HostError> {
+        self.0.refuse_withdrawn()?;
         self.0.forgive();
         self.0.held.store(false, Ordering::Release);
         self.0.first_worker()
@@ -66,6 +76,7 @@ impl Plugin {
 
     /// [`restart`](Self::restart) on this thread.
     pub fn restart_blocking(&self, grace: Duration) -> Result<(), HostError> {
+        self.0.refuse_withdrawn()?;
         self.0.forgive();
         self.0.held.store(false, Ordering::Release);
         self.0.exchange(grace);
@@ -84,6 +95,14 @@ impl Plugin {
 }
 
 impl Inner {
+    /// Refuses to go on where an approval that it was loaded by has ended.
+    pub(super) fn refuse_withdrawn(&self) -> Result<(), HostError> {
+        match self.withdrawn.load(Ordering::Acquire) {
+            true => Err(HostError::Withdrawn { plugin: self.identity.name.clone() }),
+            false => Ok(()),
+        }
+    }
+
     /// Has the keeper look here soon, where there is something to keep.
     pub(super) fn look(&self) {
         if self.supervision.start == Start::Kept || self.supervision.idle.is_some() {

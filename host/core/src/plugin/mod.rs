@@ -6,14 +6,14 @@ mod launch;
 mod status;
 
 use std::pin::Pin;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use stockade_audit::Plugin as AuditPlugin;
 use stockade_ipc::Load;
 use stockade_package::{Hook, Tool};
-use stockade_policy::{Profile, Scope};
+use stockade_policy::{Grants, Profile};
 
 use crate::broker::Broker;
 use crate::error::{HostError, deadline};
@@ -26,6 +26,7 @@ use crate::scratch::Scratch;
 use crate::sentinel::Watch;
 use crate::session::Session;
 use crate::supervise::{Breaker, Line, Restarts, Start, Supervision};
+use crate::weigh::Lacking;
 
 pub use status::{PluginState, PluginStatus};
 
@@ -33,14 +34,14 @@ pub use status::{PluginState, PluginStatus};
 #[derive(Debug)]
 pub(crate) struct Made {
     pub(crate) identity: Arc<AuditPlugin>,
-    pub(crate) profile: &'static Profile,
+    pub(crate) profile: Arc<Profile>,
     pub(crate) artifact: SealedFile,
     pub(crate) load: Load,
     pub(crate) broker: Arc<Broker>,
     pub(crate) scratch: Option<Scratch>,
     pub(crate) tools: Vec<Tool>,
     pub(crate) hooks: Vec<Hook>,
-    pub(crate) pending: Vec<Scope>,
+    pub(crate) lacking: Vec<Lacking>,
     pub(crate) meter: Arc<Meter>,
     pub(crate) supervision: Supervision,
 }
@@ -66,12 +67,12 @@ struct Inner {
     /// Itself, for those who are to find it as long as it is there.
     me: WeakPlugin,
     identity: Arc<AuditPlugin>,
-    profile: &'static Profile,
+    profile: Arc<Profile>,
     artifact: SealedFile,
     load: Load,
     tools: Vec<Tool>,
     hooks: Vec<Hook>,
-    pending: Vec<Scope>,
+    lacking: Vec<Lacking>,
     scratch: Option<Scratch>,
     broker: Arc<Broker>,
     meter: Arc<Meter>,
@@ -88,6 +89,10 @@ struct Inner {
     wanted: AtomicBool,
     /// An operator has stopped it.
     held: AtomicBool,
+    /// An approval that it was loaded by has ended: it never runs again.
+    withdrawn: AtomicBool,
+    /// When the first of them ends, in seconds since 1970.
+    until: Option<u64>,
 }
 
 /// How a single call differs from the defaults.
@@ -114,19 +119,25 @@ impl Plugin {
             breaker: Mutex::new(supervision.breaker.map(Breaker::new)),
             wanted: AtomicBool::new(supervision.start != Start::OnCall),
             held: AtomicBool::new(false),
+            withdrawn: AtomicBool::new(false),
+            until: host.approved_until(&made.load.grants),
             identity: made.identity,
             profile: made.profile,
             artifact: made.artifact,
             load: made.load,
             tools: made.tools,
             hooks: made.hooks,
-            pending: made.pending,
+            lacking: made.lacking,
             scratch: made.scratch,
             broker: made.broker,
             meter: made.meter,
             supervision,
         }));
+        host.0.registry.loaded(&plugin);
+        // One that was revoked while it was weighed is seen here, and every later one by whoever revokes it.
+        host.end_withdrawn(std::slice::from_ref(&plugin));
         if plugin.0.supervision.start != Start::OnCall {
+            plugin.0.refuse_withdrawn()?;
             let session = plugin.0.launch()?;
             plugin.0.free().push((now, session));
         }
@@ -153,9 +164,34 @@ impl Plugin {
         &self.0.hooks
     }
 
-    /// What its manifest asks for and nobody has approved: it runs without.
-    pub fn pending(&self) -> &[Scope] {
-        &self.0.pending
+    /// What was asked for and is not granted: it runs without.
+    pub fn lacking(&self) -> &[Lacking] {
+        &self.0.lacking
+    }
+
+    /// What it may do, and by which rules.
+    pub fn grants(&self) -> &Grants {
+        &self.0.load.grants
+    }
+
+    /// Whether it has ended for good, because an approval that it was loaded by has ended.
+    pub fn is_withdrawn(&self) -> bool {
+        self.0.withdrawn.load(Ordering::Acquire)
+    }
+
+    /// Its version, by its own word.
+    pub fn version(&self) -> &str {
+        &self.0.identity.version
+    }
+
+    /// Its type, and so its profile.
+    pub fn plugin_type(&self) -> &str {
+        &self.0.identity.kind
+    }
+
+    /// SHA-256 of its component, in hexadecimal.
+    pub fn component(&self) -> &str {
+        &self.0.identity.digest
     }
 
     pub(crate) fn downgrade(&self) -> WeakPlugin {

@@ -180,6 +180,9 @@ impl Inner {
     }
 
     fn state(&self, now: Instant) -> (PluginState, String, Option<Duration>) {
+        if self.withdrawn.load(Ordering::Acquire) {
+            return (PluginState::Stopped, "an approval that it ran by has ended".to_owned(), None);
+        }
         if self.held.load(Ordering::Acquire) {
             return (PluginState::Stopped, "by an operator".to_owned(), None);
         }

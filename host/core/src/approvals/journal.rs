@@ -1,0 +1,215 @@
+//! The file that the book of approvals is kept in: JSON lines, each bound to the one before it and to the folder's key.
+//! Nothing in it is ever changed; whoever can write to the file and not read the key can add nothing, and take away
+//! only what came last, which the head in the audit log shows.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use hmac::{Hmac, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use stockade_policy::stands;
+
+use super::BookError;
+use crate::cache::{open_own, private_folder, secret};
+use crate::memfd::hex;
+
+/// Largest file: 64 MiB, a hundred thousand approvals.
+const MAX_FILE: u64 = 64 * 1024 * 1024;
+const FILE: &str = "approvals.jsonl";
+const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// What happened, and who did it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Event {
+    /// Seconds since 1970; never before that of the line above.
+    pub(crate) at: u64,
+    /// The user's number.
+    pub(crate) uid: u32,
+    /// The name that belonged to it.
+    pub(crate) user: Option<String>,
+    /// In their words.
+    pub(crate) why: String,
+    pub(crate) what: What,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum What {
+    /// A first yes, whose number is that of the line.
+    Approve(Wish),
+    /// A further yes to an approval that waits for one.
+    Agree { number: u64 },
+    /// A no, to what nobody had approved.
+    Deny(Wish),
+    /// A no to an approval that waits for a further yes.
+    Refuse { number: u64 },
+    /// The end of an approval.
+    Revoke { number: u64 },
+    /// Likewise, because its time is over.
+    Expire { number: u64 },
+}
+
+impl What {
+    /// The approval that it is about, where that was there before.
+    pub(crate) const fn number(&self) -> Option<u64> {
+        match self {
+            Self::Approve(_) | Self::Deny(_) => None,
+            Self::Agree { number }
+            | Self::Refuse { number }
+            | Self::Revoke { number }
+            | Self::Expire { number } => Some(*number),
+        }
+    }
+}
+
+/// What is said yes or no to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wish {
+    pub(crate) plugin: String,
+    /// SHA-256 of the component, or none where `versions` says which.
+    pub(crate) component: Option<String>,
+    pub(crate) versions: Option<String>,
+    /// As scopes are written, in order.
+    pub(crate) scopes: Vec<String>,
+    /// SHA-256 of them.
+    pub(crate) grants_sha256: String,
+    pub(crate) until: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    n: u64,
+    prev: String,
+    event: Event,
+    mac: String,
+}
+
+/// The file, open for writing by this host alone: the state folder's lock sees to that, or the audit log's.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    path: PathBuf,
+    key: [u8; 32],
+    id: String,
+    next: u64,
+    head: String,
+    length: u64,
+}
+
+impl Journal {
+    /// Reads the file, where there is one, and checks every line of it.
+    pub(crate) fn open(state: &Path) -> Result<(Journal, Vec<Event>), BookError> {
+        let path = state.join(FILE);
+        let broken = |source| BookError::File { path: path.clone(), source };
+        private_folder(state).map_err(broken)?;
+        let key = secret(&state.join("approvals.key")).map_err(broken)?;
+        let mut text = Vec::new();
+        match open_own(&path) {
+            Ok(file) => drop(file.take(MAX_FILE + 1).read_to_end(&mut text).map_err(broken)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(broken(error)),
+        }
+        if text.len() as u64 > MAX_FILE {
+            return Err(broken(io::Error::other("it is larger than any book of approvals")));
+        }
+        let mut id = hex(&Sha256::digest(key));
+        id.truncate(16);
+        let mut journal = Journal { path, key, id, next: 1, head: GENESIS.to_owned(), length: 0 };
+        let mut events: Vec<Event> = Vec::new();
+        // What follows the last line end was never answered: a crash left it.
+        let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        for line in text[..whole].split_inclusive(|&byte| byte == b'\n') {
+            let event = journal.check(line)?;
+            events.push(event);
+        }
+        Ok((journal, events))
+    }
+
+    fn check(&mut self, line: &[u8]) -> Result<Event, BookError> {
+        let number = self.next;
+        let unsound =
+            |why: &str| BookError::Unsound { path: self.path.clone(), line: number, why: why.to_owned() };
+        let read: Line = serde_json::from_slice(line).map_err(|error| unsound(&error.to_string()))?;
+        let Line { n, prev, event, mac } = read;
+        if (n != number || prev != self.head) && stands("approvals.chain") {
+            return Err(unsound("it does not follow the line above: lines were removed, added or exchanged"));
+        }
+        if mac != self.mac(n, &prev, &event) && stands("approvals.mac") {
+            return Err(unsound("it is not what this host wrote: it was changed, or written by another"));
+        }
+        self.follow(line);
+        Ok(event)
+    }
+
+    fn follow(&mut self, line: &[u8]) {
+        self.next += 1;
+        self.head = hex(&Sha256::digest(line));
+        self.length += line.len() as u64;
+    }
+
+    fn mac(&self, n: u64, prev: &str, event: &Event) -> String {
+        let event = serde_json::to_vec(event).unwrap_or_default();
+        // A key of any length is one.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key) else { return String::new() };
+        for part in [&n.to_le_bytes()[..], prev.as_bytes(), &event] {
+            mac.update(&(part.len() as u64).to_le_bytes());
+            mac.update(part);
+        }
+        hex(&mac.finalize().into_bytes())
+    }
+
+    /// Which book it is, for whoever keeps several: one for each key.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// How many lines there are, and the digest of the last.
+    pub(crate) fn head(&self) -> (u64, &str) {
+        (self.next - 1, &self.head)
+    }
+
+    /// The line that an event would be, for whoever records it first.
+    pub(crate) fn line(&self, event: &Event) -> Result<Prepared, BookError> {
+        let (n, prev) = (self.next, self.head.clone());
+        let mac = self.mac(n, &prev, event);
+        let line = Line { n, prev, event: event.clone(), mac };
+        let mut text = serde_json::to_vec(&line)
+            .map_err(|error| BookError::File { path: self.path.clone(), source: io::Error::other(error) })?;
+        text.push(b'\n');
+        let head = hex(&Sha256::digest(&text));
+        Ok(Prepared { n, text, head })
+    }
+
+    /// Writes it. Returns once it is on the disk.
+    pub(crate) fn write(&mut self, prepared: &Prepared) -> Result<(), BookError> {
+        let failed = |source| BookError::File { path: self.path.clone(), source };
+        let options =
+            OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).clone();
+        let mut file = options.open(&self.path).map_err(failed)?;
+        // What a crash has left behind the last line, or half of a line that could not be written, goes.
+        file.set_len(self.length).map_err(failed)?;
+        let written = file.write_all(&prepared.text).and_then(|()| file.sync_all());
+        written.map_err(failed)?;
+        if self.length == 0 {
+            let folder = self.path.parent().unwrap_or(Path::new("."));
+            File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        }
+        self.follow(&prepared.text);
+        Ok(())
+    }
+}
+
+/// A line that is not in the file yet.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// Its number.
+    pub(crate) n: u64,
+    text: Vec<u8>,
+    /// The digest that the head will be.
+    pub(crate) head: String,
+}

@@ -1,0 +1,134 @@
+//! What a host is told by those who answer for it: the policy, and approvals.
+
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use stockade_audit::{Decision, Layer, Record};
+use stockade_policy::{Grants, Person, Policy, Source, stands};
+
+use crate::approvals::{ApprovalRequest, ApprovalState, ApprovalStatus, Book};
+use crate::error::HostError;
+use crate::host::{Host, Inner};
+use crate::load::LoadRequest;
+use crate::plugin::Plugin;
+use crate::weigh::Weighed;
+
+impl Inner {
+    /// The policy that is in force.
+    pub(crate) fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Host {
+    /// The organisation's policy that is in force.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.0.policy()
+    }
+
+    /// Puts another policy in force, for what is loaded from here on.
+    pub fn set_policy(&self, policy: Policy) -> Result<(), HostError> {
+        let before = self.0.policy();
+        if *before == policy {
+            return Ok(());
+        }
+        let record = Record::new(Layer::Policy, "policy", Decision::Noted)
+            .operation("policy")
+            .reason("another policy is in force from here on")
+            .detail("version", policy.version)
+            .detail("before", before.version)
+            .detail("rules", policy.rules.len() as i64);
+        self.0.log.append_durable(&record).map_err(HostError::Audit)?;
+        *self.0.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+        Ok(())
+    }
+
+    /// What a plugin would be granted, by the documents that are in force now. Loads nothing.
+    pub fn weigh(&self, request: &LoadRequest) -> Weighed {
+        let book = self.0.book();
+        request.weigh(&self.0.policy(), &book.standing(), book.now())
+    }
+
+    /// All approvals, with what has become of them.
+    pub fn approvals(&self) -> Vec<ApprovalStatus> {
+        self.0.book().list(&self.0.policy().approvals)
+    }
+
+    /// Says yes to exactly these grants, in the name of a user of the machine. It is in the audit log, and on the disk,
+    /// when this returns; plugins get it when they are loaded next.
+    pub fn approve(&self, request: &ApprovalRequest, by: &Person) -> Result<ApprovalStatus, HostError> {
+        let policy = self.0.policy();
+        self.0.book().approve(&self.0.log, request, by, &policy.approvals).map_err(HostError::Approvals)
+    }
+
+    /// Says no.
+    pub fn deny(&self, request: &ApprovalRequest, by: &Person) -> Result<ApprovalStatus, HostError> {
+        let policy = self.0.policy();
+        self.0.book().deny(&self.0.log, request, by, &policy.approvals).map_err(HostError::Approvals)
+    }
+
+    /// Takes an approval back. Plugins that run by it are ended before this returns, their calls too, and stay so until
+    /// they are loaded anew, without it.
+    pub fn revoke(&self, number: u64, by: &Person, why: &str) -> Result<ApprovalStatus, HostError> {
+        let policy = self.0.policy();
+        let mut book = self.0.book();
+        let status =
+            book.revoke(&self.0.log, number, by, why, &policy.approvals).map_err(HostError::Approvals)?;
+        drop(book);
+        self.end_withdrawn(&self.0.registry.living());
+        Ok(status)
+    }
+
+    /// Ends the approvals whose time is over, and the plugins that run by them. How many there were.
+    pub fn expire_approvals(&self) -> Result<usize, HostError> {
+        let over = self.0.book().expire(&self.0.log).map_err(HostError::Approvals)?;
+        if !over.is_empty() {
+            self.end_withdrawn(&self.0.registry.living());
+        }
+        Ok(over.len())
+    }
+
+    /// What time it is for approvals, in seconds since 1970: not before anything that is known to have happened.
+    pub(crate) fn now(&self) -> u64 {
+        self.0.book().now()
+    }
+
+    /// When the first of the approvals ends that these grants come from.
+    pub(crate) fn approved_until(&self, grants: &Grants) -> Option<u64> {
+        let book = self.0.book();
+        let ends = grants.iter().filter_map(|grant| match &grant.rule.source {
+            Source::Approval { number, .. } => book.ends(*number),
+            _ => None,
+        });
+        ends.min()
+    }
+
+    /// Approvals of a plugin that still wait for somebody.
+    pub fn waiting_approvals(&self, plugin: &str) -> Vec<ApprovalStatus> {
+        let waits =
+            |status: &ApprovalStatus| status.plugin == plugin && status.state == ApprovalState::Waiting;
+        self.approvals().into_iter().filter(waits).collect()
+    }
+
+    /// Ends those of the plugins that run by an approval which nobody gives any more.
+    pub(crate) fn end_withdrawn(&self, plugins: &[Plugin]) {
+        let by = |plugin: &Plugin| {
+            plugin.grants().iter().find_map(|grant| match &grant.rule.source {
+                Source::Approval { number, .. } if !self.0.book().stands(*number) => Some(*number),
+                _ => None,
+            })
+        };
+        for plugin in plugins {
+            let Some(number) = by(plugin) else { continue };
+            if stands("approvals.withdraw") && plugin.withdraw() {
+                tracing::warn!(
+                    target: "stockade::host", plugin = %plugin.name(),
+                    "it is ended: approval {number}, which it ran by, has ended; loaded anew it runs without"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! The names that more than one document writes.
+
+/// Publisher and name: 64 bytes each. They become directory names.
+const MAX_PLUGIN_PART: usize = 64;
+/// Longest name of a tool.
+const MAX_TOOL: usize = 128;
+
+/// Whether the text can name a publisher, or a plugin within its publisher.
+pub fn is_plugin_part(part: &str) -> bool {
+    (1..=MAX_PLUGIN_PART).contains(&part.len())
+        && !part.starts_with('-')
+        && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+/// Whether the text can name a plugin: `publisher/name`.
+pub fn is_plugin_name(name: &str) -> bool {
+    name.split_once('/').is_some_and(|(publisher, name)| is_plugin_part(publisher) && is_plugin_part(name))
+}
+
+/// Whether the text can name a tool.
+pub fn is_tool_name(name: &str) -> bool {
+    name.len() <= MAX_TOOL
+        && name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
