@@ -37,6 +37,23 @@ pub enum Limit {
 }
 
 impl Limit {
+    /// Every one.
+    pub const ALL: [Limit; 13] = [
+        Self::MemoryBytes,
+        Self::MemoryBytesMax,
+        Self::DeadlineMs,
+        Self::DeadlineMsMax,
+        Self::CpuSeconds,
+        Self::OpenFiles,
+        Self::LogLinesPerSecond,
+        Self::WrittenBytes,
+        Self::WrittenFiles,
+        Self::HttpRequestsPerSecond,
+        Self::HttpRequestBytes,
+        Self::HttpResponseBytes,
+        Self::KvBytes,
+    ];
+
     /// Its one name.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,5 +1,8 @@
 //! The figures of the design, each beside its floor of the same run: `cargo xtask bench [--quick] [--json]`.
 
+#[path = "figures/decisions.rs"]
+mod decisions;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Write};
@@ -81,6 +84,9 @@ fn main() {
         figures.extend(memory(workers));
     }
 
+    if wanted("policy") {
+        figures.extend(decisions::figures(if quick { 200 } else { 2000 }));
+    }
     if wanted("serve") {
         figures.extend(serve(if quick { 100 } else { 1000 }));
     }

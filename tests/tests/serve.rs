@@ -270,7 +270,9 @@ fn a_reload_changes_what_has_changed_and_nothing_where_anything_is_wrong() {
     let reloaded = served.ask(&["reload"]);
     assert_eq!(
         reloaded["reloaded"],
-        json!({ "added": ["local/new"], "changed": ["local/changed"], "removed": ["local/gone"], "unchanged": 1 })
+        json!({
+            "added": ["local/new"], "changed": ["local/changed"], "removed": ["local/gone"], "waiting": [], "unchanged": 1,
+        })
     );
     assert_eq!(names(served.ask(&["ps"])), ["local/changed", "local/new", "local/same"]);
     assert_eq!(worker("local/same"), same);

@@ -122,6 +122,10 @@ const CODES: &[(&str, Exit)] = &[
 impl Exit {
     /// The exit that a problem's code stands for.
     pub(crate) fn of_code(code: &str) -> Self {
+        // Of the policy document, which the operator wrote.
+        if code.starts_with("policy-") {
+            return Self::Usage;
+        }
         CODES.iter().find(|(known, _)| *known == code).map_or(Self::BadPlugin, |(_, exit)| *exit)
     }
 }

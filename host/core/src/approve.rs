@@ -61,12 +61,14 @@ impl Host {
     /// when this returns; plugins get it when they are loaded next.
     pub fn approve(&self, request: &ApprovalRequest, by: &Person) -> Result<ApprovalStatus, HostError> {
         let policy = self.0.policy();
+        self.look_at_approvals()?;
         self.0.book().approve(&self.0.log, request, by, &policy.approvals).map_err(HostError::Approvals)
     }
 
     /// Says no.
     pub fn deny(&self, request: &ApprovalRequest, by: &Person) -> Result<ApprovalStatus, HostError> {
         let policy = self.0.policy();
+        self.look_at_approvals()?;
         self.0.book().deny(&self.0.log, request, by, &policy.approvals).map_err(HostError::Approvals)
     }
 
@@ -74,6 +76,7 @@ impl Host {
     /// they are loaded anew, without it.
     pub fn revoke(&self, number: u64, by: &Person, why: &str) -> Result<ApprovalStatus, HostError> {
         let policy = self.0.policy();
+        self.look_at_approvals()?;
         let mut book = self.0.book();
         let status =
             book.revoke(&self.0.log, number, by, why, &policy.approvals).map_err(HostError::Approvals)?;
@@ -82,13 +85,18 @@ impl Host {
         Ok(status)
     }
 
-    /// Ends the approvals whose time is over, and the plugins that run by them. How many there were.
-    pub fn expire_approvals(&self) -> Result<usize, HostError> {
-        let over = self.0.book().expire(&self.0.log).map_err(HostError::Approvals)?;
-        if !over.is_empty() {
+    /// Takes in what other hosts of the state folder have written into the book, ends the approvals whose time is over,
+    /// and the plugins that run by an approval which has ended. Whether there was anything.
+    pub fn look_at_approvals(&self) -> Result<bool, HostError> {
+        let mut book = self.0.book();
+        let changed = book.refresh(&self.0.state, &self.0.audit).map_err(HostError::Approvals)?;
+        let over = book.expire(&self.0.log).map_err(HostError::Approvals)?;
+        drop(book);
+        let any = changed || !over.is_empty();
+        if any {
             self.end_withdrawn(&self.0.registry.living());
         }
-        Ok(over.len())
+        Ok(any)
     }
 
     /// What time it is for approvals, in seconds since 1970: not before anything that is known to have happened.

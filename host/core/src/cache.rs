@@ -168,26 +168,31 @@ pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// The key in a file, which is made where there is none: whole, or not at all. Whoever is killed meanwhile leaves none.
 pub(crate) fn secret(path: &Path) -> io::Result<[u8; 32]> {
     let mut secret = [0; 32];
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(mut file) => {
-            getrandom::fill(&mut secret).map_err(io::Error::other)?;
-            file.write_all(&secret)?;
-        }
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-            // Another host may be between making the file and filling it.
-            for attempt in 0.. {
-                match open_own(path)?.read_exact(&mut secret) {
-                    Ok(()) => break,
-                    Err(e) if attempt == 50 => return Err(e),
-                    Err(_) => std::thread::sleep(std::time::Duration::from_millis(2)),
-                }
-            }
-        }
-        Err(e) => return Err(e),
+    if let Ok(mut file) = open_own(path) {
+        file.read_exact(&mut secret)?;
+        return Ok(secret);
     }
-    Ok(secret)
+    getrandom::fill(&mut secret).map_err(io::Error::other)?;
+    let number = getrandom::u64().map_err(io::Error::other)?;
+    let temporary = path.with_extension(format!("key.{number:016x}"));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    let linked = file
+        .write_all(&secret)
+        .and_then(|()| file.sync_all())
+        // Another host may have been faster: the first key is the key.
+        .and_then(|()| fs::hard_link(&temporary, path));
+    let _ = fs::remove_file(&temporary);
+    match linked {
+        Ok(()) => Ok(secret),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            open_own(path)?.read_exact(&mut secret)?;
+            Ok(secret)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// What the compiler may have made use of: a digest of the processor's feature flags.

@@ -62,7 +62,9 @@ pub(crate) struct Inner {
     cache: Cache,
     compiling: Compiling,
     /// The state folder.
-    state: PathBuf,
+    pub(crate) state: PathBuf,
+    /// The audit log's folder.
+    pub(crate) audit: PathBuf,
     /// Workers that one plugin may use up.
     pub(crate) restarts_per_second: NonZeroU32,
     /// Random, so that launches of different hosts on one log differ.
@@ -165,7 +167,7 @@ impl Host {
         }
         let requests = weigh::requests(&package, &grants, &set, &means);
         let digest = hex(&component.digest());
-        self.expire_approvals()?;
+        self.look_at_approvals()?;
         let weighed = self.0.weigh(&package, digest, requests);
         let lacking = weigh::refuse(&weighed, &trail)?;
         weigh::within_policy(&weighed.standard, &means)?;
@@ -541,6 +543,7 @@ impl HostBuilder {
             cache,
             compiling: Compiling::default(),
             state: state.clone(),
+            audit,
             restarts_per_second: self.restarts_per_second,
             tag: getrandom::u32().map_err(|e| broken_state(std::io::Error::other(e)))?,
             launches: AtomicU64::new(0),

@@ -326,7 +326,7 @@ impl Service {
                 () = tokio::time::sleep(pause) => {}
                 _ = stopped.changed() => return,
             }
-            if let Err(error) = tokio::task::block_in_place(|| self.host.expire_approvals()) {
+            if let Err(error) = tokio::task::block_in_place(|| self.host.look_at_approvals()) {
                 tracing::error!(target: "stockade::host", %error, "approvals that are over have not ended");
             }
             if self.plugins.has_withdrawn() {

@@ -3,7 +3,7 @@
 //! only what came last, which the head in the audit log shows.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -90,7 +90,8 @@ struct Line {
     mac: String,
 }
 
-/// The file, open for writing by this host alone: the state folder's lock sees to that, or the audit log's.
+/// The file. Hosts that share a state folder share it: each looks whether another has written before it uses what it
+/// knows, and nobody writes behind a line that they have not read.
 #[derive(Debug)]
 pub(crate) struct Journal {
     path: PathBuf,
@@ -168,6 +169,11 @@ impl Journal {
         &self.id
     }
 
+    /// Whether the file is still what was read of it, as far as its length tells: lines are only ever added.
+    pub(crate) fn is_current(&self) -> bool {
+        std::fs::metadata(&self.path).map_or(0, |file| file.len()) == self.length
+    }
+
     /// How many lines there are, and the digest of the last.
     pub(crate) fn head(&self) -> (u64, &str) {
         (self.next - 1, &self.head)
@@ -185,12 +191,28 @@ impl Journal {
         Ok(Prepared { n, text, head })
     }
 
-    /// Writes it. Returns once it is on the disk.
-    pub(crate) fn write(&mut self, prepared: &Prepared) -> Result<(), BookError> {
+    /// Takes the turn to write: nobody else does until it is let go of. Refused where another host has written what was
+    /// not read.
+    pub(crate) fn turn(&self) -> Result<Turn, BookError> {
         let failed = |source| BookError::File { path: self.path.clone(), source };
-        let options =
-            OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).clone();
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
         let mut file = options.open(&self.path).map_err(failed)?;
+        file.lock().map_err(failed)?;
+        let mut behind = Vec::new();
+        file.seek(SeekFrom::Start(self.length)).map_err(failed)?;
+        (&file).take(MAX_FILE).read_to_end(&mut behind).map_err(failed)?;
+        let length = file.metadata().map_err(failed)?.len();
+        if length < self.length || behind.contains(&b'\n') {
+            return Err(failed(io::Error::other("another host has just written in it; try again")));
+        }
+        Ok(Turn(file))
+    }
+
+    /// Writes a line. Returns once it is on the disk.
+    pub(crate) fn write(&mut self, turn: Turn, prepared: &Prepared) -> Result<(), BookError> {
+        let failed = |source| BookError::File { path: self.path.clone(), source };
+        let Turn(mut file) = turn;
         // What a crash has left behind the last line, or half of a line that could not be written, goes.
         file.set_len(self.length).map_err(failed)?;
         let written = file.write_all(&prepared.text).and_then(|()| file.sync_all());
@@ -203,6 +225,10 @@ impl Journal {
         Ok(())
     }
 }
+
+/// The turn to write in the file, which is locked as long as this is there.
+#[derive(Debug)]
+pub(crate) struct Turn(File);
 
 /// A line that is not in the file yet.
 #[derive(Debug)]

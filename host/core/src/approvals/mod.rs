@@ -19,7 +19,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::memfd::hex;
-use journal::{Event, Journal, Prepared, What, Wish};
+use journal::{Event, Journal, Prepared, Turn, What, Wish};
 
 /// Longest reason, in bytes.
 const MAX_WHY: usize = 1024;
@@ -288,6 +288,17 @@ impl Book {
         Ok(book)
     }
 
+    /// Takes in what another host has written since. Whether there was something.
+    pub(crate) fn refresh(&mut self, state: &Path, audit: &Path) -> Result<bool, BookError> {
+        if self.journal.is_current() {
+            return Ok(false);
+        }
+        let latest = self.latest;
+        *self = Book::open(state, audit)?;
+        self.latest = self.latest.max(latest);
+        Ok(true)
+    }
+
     /// An older copy of the book is a sound book too, but for what the log has seen since.
     fn hold_against(&mut self, audit: &Path) -> Result<(), BookError> {
         let Ok(records) = Reader::open_at_end(audit, LOOKED_BACK) else { return Ok(()) };
@@ -308,7 +319,7 @@ impl Book {
         if let (true, Some(event)) = (lost, taken_back(&last)) {
             let prepared = self.journal.line(&event)?;
             if detail.text(HEAD) == Some(&prepared.head) {
-                return self.write(&prepared, &event);
+                return self.write(self.journal.turn()?, &prepared, &event);
             }
             return Err(BookError::RolledBack { found, seen });
         }
@@ -319,8 +330,8 @@ impl Book {
         Ok(())
     }
 
-    fn write(&mut self, prepared: &Prepared, event: &Event) -> Result<(), BookError> {
-        self.journal.write(prepared)?;
+    fn write(&mut self, turn: Turn, prepared: &Prepared, event: &Event) -> Result<(), BookError> {
+        self.journal.write(turn, prepared)?;
         self.take(prepared.n, event);
         Ok(())
     }
@@ -499,7 +510,7 @@ impl Book {
     /// Writes an event, to the log first. The number of the approval that it is about.
     fn happened(&mut self, log: &Log, by: &Person, why: &str, what: What) -> Result<u64, BookError> {
         let event = Event { at: self.now(), uid: by.uid, user: by.name.clone(), why: why.to_owned(), what };
-        let prepared = self.journal.line(&event)?;
+        let (turn, prepared) = (self.journal.turn()?, self.journal.line(&event)?);
         let number = event.what.number().unwrap_or(prepared.n);
         let wish = match &event.what {
             What::Approve(wish) | What::Deny(wish) => Some(wish),
@@ -507,7 +518,7 @@ impl Book {
         };
         let record = record_of(&event, number, wish);
         log.append_durable(&stamped(record, self.journal.id(), prepared.n, &prepared.head))?;
-        self.write(&prepared, &event)?;
+        self.write(turn, &prepared, &event)?;
         Ok(number)
     }
 }

@@ -191,6 +191,24 @@ fn an_older_copy_of_the_book_is_refused_and_a_revocation_comes_back() {
     assert_eq!(desk.open().unwrap_err().problem().code, "approvals-rolled-back");
 }
 
+/// Two hosts with logs of their own on one state folder.
+#[test]
+fn hosts_that_share_a_book_see_what_the_other_has_written() {
+    let desk = Desk::new(named(&[], 1));
+    desk.approve(&wish(&["kv"]), 1).unwrap();
+    let other_log = Log::open(desk.folder.path().join("other")).unwrap();
+    let (mut one, mut other) = (desk.open().unwrap(), desk.open().unwrap());
+    other.revoke(&other_log, 1, &who(1), "no longer", &desk.approvers).unwrap();
+    // Written behind its back: nothing of it is lost, and nothing is added to what was not read.
+    let late = one.approve(&desk.log(), &wish(&["log"]), &who(1), &desk.approvers).unwrap_err();
+    assert_eq!(late.problem().code, "approvals-file", "{late}");
+    assert!(one.refresh(&desk.state(), &desk.audit()).unwrap());
+    assert_eq!(one.standing(), []);
+    assert_eq!(one.approve(&desk.log(), &wish(&["log"]), &who(1), &desk.approvers).unwrap().number, 3);
+    assert!(other.refresh(&desk.state(), &desk.folder.path().join("other")).unwrap());
+    assert_eq!(other.standing().len(), 1);
+}
+
 #[test]
 fn half_a_line_that_a_crash_left_is_not_there() {
     let desk = Desk::new(named(&[], 1));

@@ -202,7 +202,7 @@ impl Inner {
     /// Whether calls are to be tried at all now.
     fn passes(&self) -> Result<(), NoCall> {
         if self.until.is_some_and(|until| self.host.now() >= until)
-            && let Err(error) = self.host.expire_approvals()
+            && let Err(error) = self.host.look_at_approvals()
         {
             let Problem { code, field, message, next_step } = error.problem();
             return Err(no_call(code, &field, message, next_step));
