@@ -303,6 +303,15 @@ fn approvals_and_revocations_reach_a_running_host() {
     let given = served.ask(&["approvals", "approve", "acme/deps", "--why", "w", "--yes"]);
     assert_eq!(given["approval"]["state"], "given");
     assert_eq!(running(&served, "acme/deps").0, strings(&["http:api.example.org"]));
+    let explained = |operation: &str, resource: &str| {
+        text(&site.run(&["policy", "explain", "acme/deps", operation, resource]).stdout)
+    };
+    assert!(
+        explained("http", "GET https://api.example.org/").starts_with("allowed: allowed by approval 1 by ")
+    );
+    assert!(
+        explained("http", "GET https://b.example/").starts_with("refused: no grant covers this resource")
+    );
     let worker = served.status("acme/deps").workers;
     assert_eq!(worker.len(), 1);
     let began = Instant::now();

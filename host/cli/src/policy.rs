@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::json;
+use stockade_host::{Granted, GrantsReport};
 use stockade_package::Explain;
 use stockade_policy::{
-    Attempt, Decision, PluginType, Policy, Profile, Request, Scope, Source, Standard, Subject, decide, weigh,
+    Attempt, Decision, Grant, Grants, PluginType, Policy, Profile, Request, Rule, Scope, Source, Standard,
+    Subject, decide, weigh,
 };
 
 use crate::args::{PolicyArguments, PolicyCommand, Weighing};
@@ -208,6 +210,9 @@ fn try_case(policy: &Policy, case: &Case) -> Result<Vec<String>, Failure> {
 
 fn explain(weighing: &Weighing, operation: &str, resource: &str) -> Result<Exit, Failure> {
     let attempt = attempt(operation, resource)?;
+    if let Some(report) = grants::running(&weighing.setup.plugin, &weighing.asking)? {
+        return explain_running(&report, &attempt, weighing.output.format);
+    }
     let weighed = grants::weighed(weighing)?;
     // What cannot be loaded tries nothing.
     if let Some(error) = weighed.refusal() {
@@ -215,12 +220,8 @@ fn explain(weighing: &Weighing, operation: &str, resource: &str) -> Result<Exit,
         return told(weighing.output.format, false, ("load", problem.message, problem.next_step));
     }
     let wanted = weighed.resolution.unresolved.iter().find(|left| {
-        let asked: stockade_policy::Grants = [stockade_policy::Grant {
-            scope: left.scope().clone(),
-            rule: stockade_policy::Rule::built_in("asked"),
-        }]
-        .into_iter()
-        .collect();
+        let asked: Grants =
+            [Grant { scope: left.scope().clone(), rule: Rule::built_in("asked") }].into_iter().collect();
         decide(&asked, &attempt.ask()).is_allowed()
     });
     match decide(&weighed.resolution.grants, &attempt.ask()) {
@@ -235,6 +236,36 @@ fn explain(weighing: &Weighing, operation: &str, resource: &str) -> Result<Exit,
                 why = format!("{why}; it asks for {}: {}", left.scope(), grants::why(left));
             }
             told(weighing.output.format, false, (&denial.rule.id, why, denial.why.next_step().to_owned()))
+        }
+    }
+}
+
+/// By what a running host has granted.
+fn explain_running(report: &GrantsReport, attempt: &Attempt, format: Format) -> Result<Exit, Failure> {
+    let grant = |granted: &Granted, prefix: &str| {
+        let scope: Scope = granted.scope.parse().ok()?;
+        Some(Grant { rule: Rule::built_in(format!("{prefix}{scope}")), scope })
+    };
+    let mut grants: Grants = report.granted.iter().filter_map(|granted| grant(granted, "")).collect();
+    report
+        .forbidden
+        .iter()
+        .filter_map(|granted| grant(granted, "forbid:"))
+        .for_each(|grant| grants.forbid(grant));
+    let by = |list: &[Granted], scope: &str| {
+        list.iter()
+            .find(|granted| granted.scope == scope)
+            .map_or("built-in".to_owned(), |granted| granted.by.clone())
+    };
+    match decide(&grants, &attempt.ask()) {
+        Decision::Allow(rule) => {
+            let why = format!("allowed by {}", by(&report.granted, &rule.id));
+            told(format, true, (&rule.id, why, String::new()))
+        }
+        Decision::Deny(denial) => {
+            let scope = denial.rule.id.trim_start_matches("forbid:");
+            let why = format!("{} ({})", denial.why, by(&report.forbidden, scope));
+            told(format, false, (&denial.rule.id, why, denial.why.next_step().to_owned()))
         }
     }
 }

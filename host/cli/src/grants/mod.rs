@@ -69,7 +69,7 @@ pub(crate) fn report(weighing: &Weighing) -> Result<GrantsReport, Failure> {
 }
 
 /// The report of a plugin that a running host has.
-fn running(plugin: &Path, asking: &Asking) -> Result<Option<GrantsReport>, Failure> {
+pub(crate) fn running(plugin: &Path, asking: &Asking) -> Result<Option<GrantsReport>, Failure> {
     let Some(name) = plugin.to_str().filter(|name| is_plugin_name(name) && !plugin.exists()) else {
         return Ok(None);
     };
