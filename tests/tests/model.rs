@@ -1,10 +1,13 @@
 //! `model`: agents ask language models that the operator set up, for as much as they may cost and no more.
 
 use std::fs;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 use serde_json::{Value as Json, json};
 use stockade_audit::{Decision, Layer};
 use stockade_host::{CallOptions, GrantRequest, Host, LoadRequest, Model, OutputLimit, Plugin, SecretSource};
@@ -225,6 +228,14 @@ fn d14_a_budget_holds_by_call_and_by_day_to_the_token() {
     assert_eq!(left(&short), [4, 40, 10_000]);
 }
 
+/// An address that somebody has and where nobody listens: a port that was let go of may be another's by now.
+fn nobodys() -> (OwnedFd, SocketAddr) {
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let address = getsockname(&socket).unwrap();
+    (socket, address.try_into().unwrap())
+}
+
 #[test]
 fn what_was_not_billed_is_given_back_and_what_may_have_been_is_not() {
     let site = Site::plain();
@@ -249,7 +260,10 @@ fn what_was_not_billed_is_given_back_and_what_may_have_been_is_not() {
     let arguments = json!({ "model": "small", "text": "wait 10000", "max-tokens": null }).to_string();
     assert_eq!(code(&plugin.call_blocking("ask", &arguments, options)), "deadline");
     assert_eq!(spent(&plugin, before), [1, 142, 84 + 500]);
-    drop(site);
+    let (_held, address) = nobodys();
+    let absent = Model::at(&format!("http://{address}/v1"), "m").unwrap().prices(2_000_000, 5_000_000);
+    let elsewhere = with(absent.max_output_tokens(100).unwrap());
+    let plugin = load(&elsewhere, all);
     let before = left(&plugin);
     assert_eq!(ask(&plugin, "say x").unwrap_err(), "unavailable: its endpoint is not reached");
     assert_eq!(spent(&plugin, before), [1, 0, 0]);

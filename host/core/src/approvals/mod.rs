@@ -416,6 +416,13 @@ impl Book {
         stamped(record, self.journal.id(), lines, head)
     }
 
+    /// The approval of exactly the same, where there is one that has not ended.
+    fn same(&self, wish: &Wish, now: u64) -> Option<(u64, &Entry)> {
+        let is_it =
+            |entry: &Entry| entry.ended.is_none() && entry.is_alive(now) && entry.wish.is_of_the_same(wish);
+        self.entries.iter().find(|(_, entry)| is_it(entry)).map(|(&number, entry)| (number, entry))
+    }
+
     /// Says yes. Where the same is waiting for another person, this is that one's. What has become of it.
     pub fn approve(
         &mut self,
@@ -429,16 +436,13 @@ impl Book {
         }
         let now = self.now();
         let wish = request.wish(now, approvers)?;
-        let same = self.entries.iter().find(|(_, entry)| {
-            entry.ended.is_none() && entry.is_alive(now) && entry.wish.is_of_the_same(&wish)
-        });
-        let what = match same {
+        let what = match self.same(&wish, now) {
             Some((_, entry))
                 if entry.approval.by.iter().any(|other| other.uid == by.uid) && approvers.needed > 1 =>
             {
                 return Err(BookError::Twice { person: by.as_named() });
             }
-            Some((&number, entry)) if approvers.lacking(&entry.approval.by) > 0 => What::Agree { number },
+            Some((number, entry)) if approvers.lacking(&entry.approval.by) > 0 => What::Agree { number },
             _ => What::Approve(wish),
         };
         let number = self.happened(log, by, &request.why, what)?;
@@ -455,14 +459,9 @@ impl Book {
     ) -> Result<ApprovalStatus, BookError> {
         let now = self.now();
         let wish = request.wish(now, approvers)?;
-        let same = self.entries.iter().find(|(_, entry)| {
-            entry.ended.is_none()
-                && entry.wish.is_of_the_same(&wish)
-                && approvers.lacking(&entry.approval.by) > 0
-        });
-        let what = match same {
-            Some((&number, _)) => What::Refuse { number },
-            None => What::Deny(wish),
+        let what = match self.same(&wish, now) {
+            Some((number, entry)) if approvers.lacking(&entry.approval.by) > 0 => What::Refuse { number },
+            _ => What::Deny(wish),
         };
         let number = self.happened(log, by, &request.why, what)?;
         self.status(number, approvers)
