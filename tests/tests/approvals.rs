@@ -233,9 +233,9 @@ fn an_approval_is_for_these_grants_of_this_plugin_and_these_bytes() {
 fn an_approval_ends_by_itself() {
     let site = Site::new();
     plugin(&site, "acme/deps", "1.0.0", "integration", (&["api.example.org"], false));
-    assert_eq!(approve(&site, "acme/deps", &["--for", "2s"]).status.code(), Some(0));
+    assert_eq!(approve(&site, "acme/deps", &["--for", "4s"]).status.code(), Some(0));
     assert_eq!(grants(&site, "acme/deps").0.len(), 1);
-    std::thread::sleep(Duration::from_millis(2100));
+    std::thread::sleep(Duration::from_millis(4100));
     assert_eq!(grants(&site, "acme/deps").0.len(), 0);
     // Loading a plugin writes it down, for good.
     let path = path(&site, "acme/deps");
@@ -323,7 +323,7 @@ fn approvals_and_revocations_reach_a_running_host() {
     let called = served.ask(&["call", "acme/deps", "stats", "--args", r#"{"text":"a"}"#]);
     assert_eq!(called["status"], "ok");
     // One that ends by itself does so while it runs, and nobody else is touched.
-    served.ask(&["approvals", "approve", "acme/deps", "--why", "w", "--yes", "--for", "1s"]);
+    served.ask(&["approvals", "approve", "acme/deps", "--why", "w", "--yes", "--for", "4s"]);
     assert_eq!(running(&served, "acme/deps").0.len(), 1);
     until("its end", || running(&served, "acme/deps").0.is_empty());
     assert_eq!(served.status("acme/quiet").workers, quiet);
