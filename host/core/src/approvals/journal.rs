@@ -19,6 +19,7 @@ use crate::memfd::hex;
 /// Largest file: 64 MiB, a hundred thousand approvals.
 const MAX_FILE: u64 = 64 * 1024 * 1024;
 const FILE: &str = "approvals.jsonl";
+const KEY: &str = "approvals.key";
 const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// What happened, and who did it.
@@ -95,7 +96,8 @@ struct Line {
 #[derive(Debug)]
 pub(crate) struct Journal {
     path: PathBuf,
-    key: [u8; 32],
+    /// There from the first line on: a folder without approvals has none.
+    key: Option<[u8; 32]>,
     id: String,
     next: u64,
     head: String,
@@ -108,7 +110,6 @@ impl Journal {
         let path = state.join(FILE);
         let broken = |source| BookError::File { path: path.clone(), source };
         private_folder(state).map_err(broken)?;
-        let key = secret(&state.join("approvals.key")).map_err(broken)?;
         let mut text = Vec::new();
         match open_own(&path) {
             Ok(file) => drop(file.take(MAX_FILE + 1).read_to_end(&mut text).map_err(broken)?),
@@ -118,9 +119,12 @@ impl Journal {
         if text.len() as u64 > MAX_FILE {
             return Err(broken(io::Error::other("it is larger than any book of approvals")));
         }
-        let mut id = hex(&Sha256::digest(key));
-        id.truncate(16);
+        let (key, id) = (None, String::new());
         let mut journal = Journal { path, key, id, next: 1, head: GENESIS.to_owned(), length: 0 };
+        // Where the file was taken away its key tells that there was one.
+        if !text.is_empty() || journal.key_path().exists() {
+            journal.have_key()?;
+        }
         let mut events: Vec<Event> = Vec::new();
         // What follows the last line end was never answered: a crash left it.
         let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
@@ -129,6 +133,27 @@ impl Journal {
             events.push(event);
         }
         Ok((journal, events))
+    }
+
+    fn key_path(&self) -> PathBuf {
+        self.path.with_file_name(KEY)
+    }
+
+    /// Reads the key, or makes it.
+    pub(crate) fn have_key(&mut self) -> Result<(), BookError> {
+        if self.key.is_none() {
+            let failed = |source| BookError::File { path: self.key_path(), source };
+            let key = secret(&self.key_path()).map_err(failed)?;
+            self.id = hex(&Sha256::digest(key));
+            self.id.truncate(16);
+            self.key = Some(key);
+        }
+        Ok(())
+    }
+
+    /// Whether there is, or was, anything in it.
+    pub(crate) const fn is_begun(&self) -> bool {
+        self.key.is_some()
     }
 
     fn check(&mut self, line: &[u8]) -> Result<Event, BookError> {
@@ -155,8 +180,9 @@ impl Journal {
 
     fn mac(&self, n: u64, prev: &str, event: &Event) -> String {
         let event = serde_json::to_vec(event).unwrap_or_default();
-        // A key of any length is one.
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key) else { return String::new() };
+        // A key of any length is one; without one nothing fits.
+        let mac = self.key.map(|key| Hmac::<Sha256>::new_from_slice(&key));
+        let Some(Ok(mut mac)) = mac else { return String::new() };
         for part in [&n.to_le_bytes()[..], prev.as_bytes(), &event] {
             mac.update(&(part.len() as u64).to_le_bytes());
             mac.update(part);

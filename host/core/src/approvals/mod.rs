@@ -25,8 +25,8 @@ use journal::{Event, Journal, Prepared, Turn, What, Wish};
 const MAX_WHY: usize = 1024;
 /// Scopes of one approval: what a manifest can ask for, and as many by hand.
 const MAX_SCOPES: usize = 128;
-/// How far back in the audit log its last word about the book is looked for. Every load repeats it.
-const LOOKED_BACK: u64 = 4 * 1024 * 1024;
+/// How far back in the audit log its last word about the book is looked for, at first and at last. Every load repeats it.
+const LOOKED_BACK: [u64; 2] = [256 * 1024, 4 * 1024 * 1024];
 /// The details of a record that say how far which book is.
 const BOOK: &str = "approvals_book";
 const LINES: &str = "approvals";
@@ -301,12 +301,20 @@ impl Book {
 
     /// An older copy of the book is a sound book too, but for what the log has seen since.
     fn hold_against(&mut self, audit: &Path) -> Result<(), BookError> {
-        let Ok(records) = Reader::open_at_end(audit, LOOKED_BACK) else { return Ok(()) };
+        if !self.journal.is_begun() {
+            return Ok(());
+        }
         let mut last: Option<Recorded> = None;
-        for entry in records.map_while(Result::ok) {
-            self.latest = self.latest.max(seconds_of(&entry.time).unwrap_or(0));
-            if entry.record.detail.text(BOOK) == Some(self.journal.id()) {
-                last = Some(entry);
+        for bytes in LOOKED_BACK {
+            let Ok(records) = Reader::open_at_end(audit, bytes) else { return Ok(()) };
+            for entry in records.map_while(Result::ok) {
+                self.latest = self.latest.max(seconds_of(&entry.time).unwrap_or(0));
+                if entry.record.detail.text(BOOK) == Some(self.journal.id()) {
+                    last = Some(entry);
+                }
+            }
+            if last.is_some() {
+                break;
             }
         }
         let Some(last) = last else { return Ok(()) };
@@ -509,6 +517,7 @@ impl Book {
     /// Writes an event, to the log first. The number of the approval that it is about.
     fn happened(&mut self, log: &Log, by: &Person, why: &str, what: What) -> Result<u64, BookError> {
         let event = Event { at: self.now(), uid: by.uid, user: by.name.clone(), why: why.to_owned(), what };
+        self.journal.have_key()?;
         let (turn, prepared) = (self.journal.turn()?, self.journal.line(&event)?);
         let number = event.what.number().unwrap_or(prepared.n);
         let wish = match &event.what {
