@@ -1,30 +1,29 @@
 //! The book of approvals: who said yes or no to which grants of which plugin, until when, and what became of it. What
 //! is not in it is not approved. Every change is in the audit log before it is in the book.
 
+mod error;
 mod journal;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::collections::BTreeMap;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use stockade_audit::{AuditError, Decision, Entry as Recorded, Layer, Log, Reader, Record};
-use stockade_package::{Explain, Problem};
-use stockade_policy::{Approval, Approvers, Bound, Person, Scope, stands};
+use stockade_audit::{Decision, Entry as Recorded, Layer, Log, Reader, Record};
+use stockade_policy::{Approval, Approvers, Bound, Person, stands};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::memfd::hex;
 use journal::{Event, Journal, Prepared, Turn, What, Wish};
+use words::checked_why;
 
-/// Longest reason, in bytes.
-const MAX_WHY: usize = 1024;
-/// Scopes of one approval: what a manifest can ask for, and as many by hand.
-const MAX_SCOPES: usize = 128;
+pub use error::BookError;
+pub use words::{ApprovalRequest, ApprovalState, ApprovalStatus, Word};
+
 /// How far back in the audit log its last word about the book is looked for, at first and at last. Every load repeats it.
 const LOOKED_BACK: [u64; 2] = [256 * 1024, 4 * 1024 * 1024];
 /// The details of a record that say how far which book is.
@@ -33,206 +32,6 @@ const LINES: &str = "approvals";
 const HEAD: &str = "approvals_sha256";
 /// Which approval a record is about.
 const NUMBER: &str = "approval";
-
-/// Why something was not approved, denied or revoked, or the book not opened.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BookError {
-    /// The file cannot be read or written.
-    #[error("the book of approvals {path}")]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Somebody else has written in it.
-    #[error("the book of approvals {path} is not sound at line {line}: {why}")]
-    Unsound {
-        /// Which.
-        path: PathBuf,
-        /// From 1.
-        line: u64,
-        /// What is wrong there.
-        why: String,
-    },
-    /// The audit log has seen more of it.
-    #[error(
-        "the book of approvals has {found} lines, and the audit log has seen {seen}, or others: an older copy is in its place"
-    )]
-    RolledBack {
-        /// How many there are.
-        found: u64,
-        /// How many there were.
-        seen: u64,
-    },
-    /// The audit log did not take the record.
-    #[error("the audit log did not take the record")]
-    Unrecorded(#[from] AuditError),
-    /// This user may not approve.
-    #[error("{person} may not approve: the policy names others")]
-    NotAllowed {
-        /// Who.
-        person: String,
-    },
-    /// No such approval, or one that has ended.
-    #[error("there is no approval {number} that holds or waits")]
-    Unknown {
-        /// Its number.
-        number: u64,
-    },
-    /// The same person twice.
-    #[error("{person} has approved it already, and it takes another")]
-    Twice {
-        /// Who.
-        person: String,
-    },
-    /// Nothing to approve, too much, or no reason.
-    #[error("{what}")]
-    Wish {
-        /// The part at fault.
-        field: &'static str,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// What was looked at is not what is there.
-    #[error("what is asked for has the digest {found}, and {expected} was to be approved")]
-    Changed {
-        /// What is there.
-        found: String,
-        /// What was looked at.
-        expected: String,
-    },
-}
-
-impl Explain for BookError {
-    fn problem(&self) -> Problem {
-        let (code, field, next_step) = match self {
-            Self::File { .. } => {
-                ("approvals-file", "approvals.jsonl", "see that this user can write to the state folder")
-            }
-            Self::Unsound { .. } => (
-                "approvals-unsound",
-                "approvals.jsonl",
-                "find out who wrote there; then put a copy back, or move the file away: nothing is approved then",
-            ),
-            Self::RolledBack { .. } => (
-                "approvals-rolled-back",
-                "approvals.jsonl",
-                "put the newest copy back; what was approved or revoked since the older one is in the audit log",
-            ),
-            Self::Unrecorded(_) => {
-                ("audit-log", "audit", "see why the audit log cannot be written, and try again")
-            }
-            Self::NotAllowed { .. } => (
-                "not-an-approver",
-                "approvals.people",
-                "have one of the people approve whom the policy names",
-            ),
-            Self::Unknown { .. } => {
-                ("unknown-approval", "NUMBER", "`stockade approvals list` shows them all")
-            }
-            Self::Twice { .. } => {
-                ("approved-already", "approvals.needed", "have somebody else approve it too")
-            }
-            Self::Wish { field, .. } => ("bad-approval", *field, "say what is to be approved, and why"),
-            Self::Changed { .. } => (
-                "grants-changed",
-                "--expect",
-                "look at what is asked for again (stockade grants show), and approve that",
-            ),
-        };
-        Problem::new(code, field, self.chain(), next_step)
-    }
-}
-
-/// What somebody says yes or no to: exactly these scopes of one plugin.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ApprovalRequest {
-    /// `publisher/name`.
-    pub plugin: String,
-    /// SHA-256 of its component, in hexadecimal: the approval is for these bytes. None where `versions` says which.
-    pub component: Option<String>,
-    /// A range of versions, as `>=1.2, <2`.
-    pub versions: Option<String>,
-    /// What is approved: `http:api.example.org`.
-    pub scopes: Vec<String>,
-    /// For how many seconds; for good where it is none.
-    pub seconds: Option<u64>,
-    /// In the words of whoever says it.
-    pub why: String,
-}
-
-/// What has become of an approval.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ApprovalState {
-    /// It holds.
-    Given,
-    /// It takes another person.
-    Waiting,
-    /// Somebody said no.
-    Denied,
-    /// Somebody took it back.
-    Revoked,
-    /// Its time is over.
-    Expired,
-}
-
-impl ApprovalState {
-    /// Its one name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Given => "given",
-            Self::Waiting => "waiting",
-            Self::Denied => "denied",
-            Self::Revoked => "revoked",
-            Self::Expired => "expired",
-        }
-    }
-}
-
-/// A person's word about an approval.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Word {
-    /// The user's number.
-    pub uid: u32,
-    /// The name that belonged to it.
-    pub user: Option<String>,
-    /// `approve`, `agree`, `deny`, `revoke`, `expire`.
-    pub did: String,
-    /// Seconds since 1970.
-    pub at: u64,
-    /// In their words.
-    pub why: String,
-}
-
-/// One approval, with its history.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ApprovalStatus {
-    /// Its number, for good.
-    pub number: u64,
-    /// What has become of it.
-    pub state: ApprovalState,
-    /// `publisher/name`.
-    pub plugin: String,
-    /// SHA-256 of the component that it is for.
-    pub component: Option<String>,
-    /// The versions that it is for.
-    pub versions: Option<String>,
-    /// What is approved.
-    pub scopes: Vec<String>,
-    /// SHA-256 of that.
-    pub grants_sha256: String,
-    /// Seconds since 1970.
-    pub until: Option<u64>,
-    /// How many more people it takes.
-    pub lacking: u32,
-    /// Who said what, in order.
-    pub words: Vec<Word>,
-}
 
 #[derive(Debug)]
 struct Entry {
@@ -581,64 +380,6 @@ fn record_of(event: &Event, number: u64, wish: Option<&Wish>) -> Record {
         record = record.detail("until", i64::try_from(until).unwrap_or(i64::MAX));
     }
     record.detail("scopes", wish.scopes.join("; "))
-}
-
-fn checked_why(why: &str) -> Result<(), BookError> {
-    let what = match why.trim() {
-        "" => "no reason is given".to_owned(),
-        why if why.len() > MAX_WHY => format!("the reason is longer than {MAX_WHY} bytes"),
-        _ => return Ok(()),
-    };
-    Err(BookError::Wish { field: "--why", what })
-}
-
-impl ApprovalRequest {
-    /// Checks it, and writes it in the one way that it is written.
-    fn wish(&self, now: u64, approvers: &Approvers) -> Result<Wish, BookError> {
-        let wrong = |field, what: String| Err(BookError::Wish { field, what });
-        checked_why(&self.why)?;
-        if !stockade_policy::is_plugin_name(&self.plugin) {
-            return wrong("PLUGIN", format!("{:?} is no plugin's name", self.plugin));
-        }
-        if self.scopes.is_empty() || self.scopes.len() > MAX_SCOPES {
-            return wrong(
-                "--grant",
-                format!("{} grants are named: 1 to {MAX_SCOPES} can be", self.scopes.len()),
-            );
-        }
-        let mut scopes = Vec::new();
-        for text in &self.scopes {
-            match text.parse::<Scope>() {
-                Ok(scope) => scopes.push(scope.to_string()),
-                Err(error) => return wrong("--grant", error.to_string()),
-            }
-        }
-        scopes.sort_unstable();
-        scopes.dedup();
-        match (&self.component, &self.versions) {
-            (Some(digest), None) if digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit()) => {}
-            (None, Some(versions)) => {
-                if let Err(error) = versions.parse::<semver::VersionReq>() {
-                    return wrong("--versions", format!("{versions:?} is no range of versions: {error}"));
-                }
-            }
-            _ => return wrong("component", "it is for one component or for a range of versions".to_owned()),
-        }
-        let seconds = match (self.seconds, approvers.longest) {
-            (Some(seconds), Some(longest)) if seconds > longest => {
-                return wrong("--for", format!("the policy lets an approval hold for {longest} s at most"));
-            }
-            (seconds, longest) => seconds.or(longest),
-        };
-        Ok(Wish {
-            plugin: self.plugin.clone(),
-            component: self.component.as_ref().map(|digest| digest.to_ascii_lowercase()),
-            versions: self.versions.clone(),
-            grants_sha256: grants_digest(&scopes),
-            scopes,
-            until: seconds.map(|seconds| now.saturating_add(seconds)),
-        })
-    }
 }
 
 impl Wish {

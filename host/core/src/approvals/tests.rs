@@ -1,7 +1,9 @@
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use stockade_audit::{Clock, FloodLimits, ManualClock, Options, SystemClock, verify};
+use stockade_package::Explain;
 use tempfile::TempDir;
 
 use super::*;
