@@ -85,21 +85,9 @@ impl<'a> Ask<'a> {
 
     /// The operation's name in records: the capability's, or `socket`.
     pub const fn operation(&self) -> &'static str {
-        match self {
-            Self::FsRead { .. } => "fs.read",
-            Self::FsWrite { .. } => "fs.write",
-            Self::FsCreate { .. } => "fs.create",
-            Self::FsDelete { .. } => "fs.delete",
-            Self::Http { .. } => "http",
-            Self::Secret { .. } => "secret",
-            Self::Kv => "kv",
-            Self::Config { .. } => "config",
-            Self::Log => "log",
-            Self::Clock => "clock",
-            Self::Random => "random",
-            Self::Tool { .. } => "tool",
-            Self::Model { .. } => "model",
-            Self::Socket => "socket",
+        match self.capability() {
+            Some(capability) => capability.as_str(),
+            None => "socket",
         }
     }
 

@@ -166,12 +166,7 @@ fn change(
     }
     let approvers = policy::read(named, &home.state)?.approvals;
     // No host starts meanwhile.
-    let running = Running {
-        pid: std::process::id(),
-        socket: home.state.join("control.sock"),
-        since: 0,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-    };
+    let running = Running::here(home.state.join("control.sock"));
     let _lock = StateLock::take(&home.state, &running).map_err(|error| Failure::of(&error))?;
     let mut book = Book::open(&home.state, &home.audit).map_err(|error| Failure::of(&error))?;
     let log = Log::open(&home.audit).map_err(|error| audit::failed(&error))?;

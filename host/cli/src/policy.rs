@@ -242,16 +242,11 @@ fn explain(weighing: &Weighing, operation: &str, resource: &str) -> Result<Exit,
 
 /// By what a running host has granted.
 fn explain_running(report: &GrantsReport, attempt: &Attempt, format: Format) -> Result<Exit, Failure> {
-    let grant = |granted: &Granted, prefix: &str| {
-        let scope: Scope = granted.scope.parse().ok()?;
-        Some(Grant { rule: Rule::built_in(format!("{prefix}{scope}")), scope })
-    };
-    let mut grants: Grants = report.granted.iter().filter_map(|granted| grant(granted, "")).collect();
-    report
-        .forbidden
-        .iter()
-        .filter_map(|granted| grant(granted, "forbid:"))
-        .for_each(|grant| grants.forbid(grant));
+    let mut grants: Grants = report.granted.iter().filter_map(Granted::grant).collect();
+    for mut forbidden in report.forbidden.iter().filter_map(Granted::grant) {
+        forbidden.rule.id = format!("forbid:{}", forbidden.rule.id);
+        grants.forbid(forbidden);
+    }
     let by = |list: &[Granted], scope: &str| {
         list.iter()
             .find(|granted| granted.scope == scope)

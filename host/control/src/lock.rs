@@ -5,6 +5,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use stockade_policy::stands;
@@ -35,6 +36,16 @@ impl fmt::Display for Running {
 }
 
 impl Running {
+    /// This process, from now on.
+    pub fn here(socket: PathBuf) -> Running {
+        Running {
+            pid: std::process::id(),
+            socket,
+            since: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
     /// The host that uses `state` now, if there is one.
     pub fn find(state: &Path) -> io::Result<Option<Running>> {
         let mut file = match File::open(state.join(FILE)) {

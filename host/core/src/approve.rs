@@ -5,7 +5,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use stockade_audit::{Decision, Layer, Record};
 use stockade_policy::{Grants, Person, Policy, Source, stands};
 
-use crate::approvals::{ApprovalRequest, ApprovalState, ApprovalStatus, Book};
+use crate::approvals::{ApprovalRequest, ApprovalStatus, Book};
 use crate::error::HostError;
 use crate::host::{Host, Inner};
 use crate::load::LoadRequest;
@@ -112,13 +112,6 @@ impl Host {
             _ => None,
         });
         ends.min()
-    }
-
-    /// Approvals of a plugin that still wait for somebody.
-    pub fn waiting_approvals(&self, plugin: &str) -> Vec<ApprovalStatus> {
-        let waits =
-            |status: &ApprovalStatus| status.plugin == plugin && status.state == ApprovalState::Waiting;
-        self.approvals().into_iter().filter(waits).collect()
     }
 
     /// Ends those of the plugins that run by an approval which nobody gives any more.

@@ -1,17 +1,17 @@
 //! Compiled components, kept under a key that names everything they depend on.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use stockade_ipc::World;
 use stockade_policy::stands;
 
 use crate::memfd::{SealedFile, Use, hex};
+use crate::private::{self, open_own, private_folder};
 
 /// The largest artifact that is written or read: a 20 MB component of an embedded interpreter makes
 /// 37 MB of code.
@@ -48,7 +48,7 @@ impl Cache {
         environment.update(processor_features()?);
         Ok(Cache {
             folder,
-            secret: secret(&state.join("artifacts.key"))?,
+            secret: private::key(&state.join("artifacts.key"))?,
             environment: environment.finalize().into(),
         })
     }
@@ -65,12 +65,7 @@ impl Cache {
     }
 
     fn mac(&self, key: &str, artifact: &str, world: &World) -> io::Result<String> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.secret).map_err(io::Error::other)?;
-        for part in [key.as_bytes(), artifact.as_bytes(), &serde_json::to_vec(world)?] {
-            mac.update(&(part.len() as u64).to_le_bytes());
-            mac.update(part);
-        }
-        Ok(hex(&mac.finalize().into_bytes()))
+        private::mac(&self.secret, &[key.as_bytes(), artifact.as_bytes(), &serde_json::to_vec(world)?])
     }
 
     /// The artifact of a component, if it is there and is what was put there. Anything else counts as
@@ -142,57 +137,6 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     open_own(path)?.take(MAX_ENTRY).read_to_end(&mut text)?;
     Ok(text)
-}
-
-/// Opens a file of ours: no link, nobody else's.
-pub(crate) fn open_own(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
-    let meta = file.metadata()?;
-    if meta.is_file() && meta.uid() == nix::unistd::geteuid().as_raw() {
-        Ok(file)
-    } else {
-        Err(io::Error::new(io::ErrorKind::PermissionDenied, "not a file of this user"))
-    }
-}
-
-/// Makes a folder that only this user can enter, or checks that it is one.
-pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    let meta = fs::symlink_metadata(path)?;
-    if meta.uid() != nix::unistd::geteuid().as_raw() || meta.mode() & 0o022 != 0 && stands("cache.private") {
-        return Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            "the folder belongs to somebody else or others can write to it",
-        ));
-    }
-    Ok(())
-}
-
-/// The key in a file, which is made where there is none: whole, or not at all. Whoever is killed meanwhile leaves none.
-pub(crate) fn secret(path: &Path) -> io::Result<[u8; 32]> {
-    let mut secret = [0; 32];
-    if let Ok(mut file) = open_own(path) {
-        file.read_exact(&mut secret)?;
-        return Ok(secret);
-    }
-    getrandom::fill(&mut secret).map_err(io::Error::other)?;
-    let number = getrandom::u64().map_err(io::Error::other)?;
-    let temporary = path.with_extension(format!("key.{number:016x}"));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-    let linked = file
-        .write_all(&secret)
-        .and_then(|()| file.sync_all())
-        // Another host may have been faster: the first key is the key.
-        .and_then(|()| fs::hard_link(&temporary, path));
-    let _ = fs::remove_file(&temporary);
-    match linked {
-        Ok(()) => Ok(secret),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            open_own(path)?.read_exact(&mut secret)?;
-            Ok(secret)
-        }
-        Err(error) => Err(error),
-    }
 }
 
 /// What the compiler may have made use of: a digest of the processor's feature flags.

@@ -144,7 +144,7 @@ impl Host {
         let meter: Arc<Meter> = Arc::default();
         let trail = self.0.trail(&identity, &meter);
 
-        let set = config.clone();
+        let set = weigh::set(&config);
         let config = match package.configure(config) {
             Ok(config) => config,
             Err(error) => {

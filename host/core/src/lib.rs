@@ -48,6 +48,7 @@ mod model;
 mod notify;
 mod outcome;
 mod plugin;
+mod private;
 mod process;
 mod process_usage;
 mod programs;

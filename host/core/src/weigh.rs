@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use stockade_package::Package;
 use stockade_policy::{
-    Approval, Grant, Limit, Policy, Profile, Request, Resolution, Scope, Source, Standard, Subject,
-    Unresolved, stands, weigh,
+    Approval, Grant, Grants, Limit, Policy, Profile, Request, Resolution, Rule, Scope, Source, Standard,
+    Subject, Unresolved, stands, weigh,
 };
 
 use crate::error::HostError;
@@ -78,27 +78,28 @@ impl GrantsReport {
     /// Of a plugin that would be loaded.
     pub fn of(weighed: &Weighed) -> GrantsReport {
         let Weighed { plugin, version, component, standard, resolution, lacking } = weighed;
-        GrantsReport {
-            plugin: plugin.clone(),
-            version: version.clone(),
-            plugin_type: standard.plugin_type().to_string(),
-            component: component.clone(),
-            granted: resolution.grants.iter().map(Granted::of).collect(),
-            forbidden: resolution.grants.forbidden().map(Granted::of).collect(),
-            lacking: lacking.clone(),
-        }
+        let plugin_type = standard.plugin_type().as_str();
+        GrantsReport::new([plugin, version, plugin_type, component], &resolution.grants, lacking)
     }
 
     /// Of one that is loaded.
     pub fn of_plugin(plugin: &Plugin) -> GrantsReport {
+        let identity = [plugin.name(), plugin.version(), plugin.plugin_type(), plugin.component()];
+        GrantsReport::new(identity, plugin.grants(), plugin.lacking())
+    }
+
+    fn new(identity: [&str; 4], grants: &Grants, lacking: &[Lacking]) -> GrantsReport {
+        let [plugin, version, plugin_type, component] = identity.map(str::to_owned);
+        let granted = grants.iter().map(Granted::of).collect();
+        let forbidden = grants.forbidden().map(Granted::of).collect();
         GrantsReport {
-            plugin: plugin.name().to_owned(),
-            version: plugin.version().to_owned(),
-            plugin_type: plugin.plugin_type().to_owned(),
-            component: plugin.component().to_owned(),
-            granted: plugin.grants().iter().map(Granted::of).collect(),
-            forbidden: plugin.grants().forbidden().map(Granted::of).collect(),
-            lacking: plugin.lacking().to_vec(),
+            plugin,
+            version,
+            plugin_type,
+            component,
+            granted,
+            forbidden,
+            lacking: lacking.to_vec(),
         }
     }
 
@@ -111,6 +112,12 @@ impl GrantsReport {
 impl Granted {
     fn of(grant: &Grant) -> Granted {
         Granted { scope: grant.scope.to_string(), by: grant.rule.source.to_string() }
+    }
+
+    /// The grant, to decide by; its rule is named as the scope is written. None where that is no scope.
+    pub fn grant(&self) -> Option<Grant> {
+        let scope: Scope = self.scope.parse().ok()?;
+        Some(Grant { rule: Rule::built_in(scope.to_string()), scope })
     }
 }
 
@@ -154,18 +161,23 @@ fn refusal(unresolved: &Unresolved) -> Option<HostError> {
 pub(crate) fn requests(
     package: &Package,
     grants: &[GrantRequest],
-    config: &Config,
+    set: &[Scope],
     means: &Means,
 ) -> Vec<Request> {
     let by = means.by.clone().unwrap_or(Source::Embedder);
-    let by_hand = |scope| Request { scope, approved_by: Some(by.clone()) };
+    let by_hand = |scope: Scope| Request { scope, approved_by: Some(by.clone()) };
     let granted = grants
         .iter()
         .map(|grant| Request { scope: grant.scope.clone(), approved_by: Some(grant.source.clone()) });
-    let config = config.keys().map(|key| by_hand(Scope::Config { key: key.clone() }));
+    let config = set.iter().cloned().map(by_hand);
     let store = means.store.iter().map(|_| by_hand(Scope::Kv));
     let asked = package.permissions.iter().map(|permission| permission.request.clone());
     granted.chain(config).chain(store).chain(asked).collect()
+}
+
+/// The configuration values that somebody set, as what is asked for by that.
+pub(crate) fn set(config: &Config) -> Vec<Scope> {
+    config.keys().map(|key| Scope::Config { key: key.clone() }).collect()
 }
 
 /// Weighs what is asked for one package.
@@ -200,18 +212,8 @@ impl LoadRequest {
         if self.scratch {
             grants.extend(crate::scratch::grants(std::path::Path::new("")));
         }
-        let requests = requests(&self.package, &grants, &self.config, &self.means);
+        let requests = requests(&self.package, &grants, &set(&self.config), &self.means);
         weighed(&self.package, component, requests, policy, (approvals, now))
-    }
-
-    /// `publisher/name`.
-    pub fn plugin(&self) -> &str {
-        &self.package.identity.name
-    }
-
-    /// What is loaded.
-    pub fn package(&self) -> &Package {
-        &self.package
     }
 }
 

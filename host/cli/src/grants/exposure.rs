@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::json;
 use stockade_audit::{Decision, Reader};
 use stockade_host::{Granted, GrantsReport};
-use stockade_policy::{Attempt, Capability, Decision as Decided, Grant, Grants, Rule, Scope, decide};
+use stockade_policy::{Attempt, Capability, Decision as Decided, Grants, Scope, decide};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -68,7 +68,7 @@ struct Uses(BTreeMap<String, (u64, Vec<Attempt>)>);
 impl Uses {
     fn read(home: &Home, report: &GrantsReport) -> Result<Uses, Failure> {
         let mut uses = Uses::default();
-        let grants: Grants = report.granted.iter().filter_map(of).collect();
+        let grants: Grants = report.granted.iter().filter_map(Granted::grant).collect();
         let Ok(entries) = Reader::open(&home.audit) else { return Ok(uses) };
         for entry in entries {
             let entry = entry.map_err(|error| audit::failed(&error))?;
@@ -118,11 +118,6 @@ impl Uses {
         let narrower = used.len() <= 3 && !used.contains(&scope.to_string());
         narrower.then(|| format!("used for {}", used.join(", ")))
     }
-}
-
-fn of(granted: &Granted) -> Option<Grant> {
-    let scope: Scope = granted.scope.parse().ok()?;
-    Some(Grant { rule: Rule::built_in(scope.to_string()), scope })
 }
 
 /// From tenths of points, of which there is no end, to a number of which 10 is: the first grants tell most.

@@ -6,7 +6,7 @@ mod plugins;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use sd_notify::NotifyState;
 use stockade_control::{Lines, Operations, Reloading, Running, Server, StateLock, Waiting, serve_metrics};
@@ -60,12 +60,7 @@ pub(crate) fn run(arguments: Serve, log: LevelFilter) -> Result<Exit, Failure> {
     let (lines, level) = logging::start_for_long(log, spans);
     let home = Home::find(&arguments.places)?;
     let socket = read.host.control.socket.clone().unwrap_or_else(|| home.state.join("control.sock"));
-    let running = Running {
-        pid: std::process::id(),
-        socket: socket.clone(),
-        since: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-    };
+    let running = Running::here(socket.clone());
     let _lock = StateLock::take(&home.state, &running).map_err(|error| Failure::of(&error))?;
     raise_open_files();
     let drain = read.host.drain.as_deref().map(|text| value::duration("drain", text)).transpose()?;

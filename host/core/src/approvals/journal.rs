@@ -7,14 +7,13 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use stockade_policy::stands;
 
 use super::BookError;
-use crate::cache::{open_own, private_folder, secret};
 use crate::memfd::hex;
+use crate::private::{self, open_own, private_folder};
 
 /// Largest file: 64 MiB, a hundred thousand approvals.
 const MAX_FILE: u64 = 64 * 1024 * 1024;
@@ -143,7 +142,7 @@ impl Journal {
     pub(crate) fn have_key(&mut self) -> Result<(), BookError> {
         if self.key.is_none() {
             let failed = |source| BookError::File { path: self.key_path(), source };
-            let key = secret(&self.key_path()).map_err(failed)?;
+            let key = private::key(&self.key_path()).map_err(failed)?;
             self.id = hex(&Sha256::digest(key));
             self.id.truncate(16);
             self.key = Some(key);
@@ -180,14 +179,9 @@ impl Journal {
 
     fn mac(&self, n: u64, prev: &str, event: &Event) -> String {
         let event = serde_json::to_vec(event).unwrap_or_default();
-        // A key of any length is one; without one nothing fits.
-        let mac = self.key.map(|key| Hmac::<Sha256>::new_from_slice(&key));
-        let Some(Ok(mut mac)) = mac else { return String::new() };
-        for part in [&n.to_le_bytes()[..], prev.as_bytes(), &event] {
-            mac.update(&(part.len() as u64).to_le_bytes());
-            mac.update(part);
-        }
-        hex(&mac.finalize().into_bytes())
+        let parts = [&n.to_le_bytes()[..], prev.as_bytes(), &event];
+        // Without a key nothing fits.
+        self.key.and_then(|key| private::mac(&key, &parts).ok()).unwrap_or_default()
     }
 
     /// Which book it is, for whoever keeps several: one for each key.

@@ -60,6 +60,10 @@ fn no_call(code: &'static str, field: &str, message: String, next_step: impl Int
     Box::new(Outcome::without(Status::Failed, Problem::new(code, field, message, next_step)))
 }
 
+fn wrong(error: HostError) -> NoCall {
+    Box::new(Outcome::without(Status::Failed, error.problem()))
+}
+
 impl Inner {
     pub(super) async fn call(
         &self,
@@ -176,7 +180,6 @@ impl Inner {
         caller: Option<Caller>,
     ) -> Result<Order, NoCall> {
         let began = Instant::now();
-        let wrong = |error: HostError| Box::new(Outcome::without(Status::Failed, error.problem()));
         let asked = options.deadline.or(self.supervision.deadline);
         let mut allowance = deadline(asked, &self.profile.limits).map_err(wrong)?;
         let Some(known) = self.tools.iter().find(|known| known.name == tool) else {
@@ -201,16 +204,9 @@ impl Inner {
 
     /// Whether calls are to be tried at all now.
     fn passes(&self) -> Result<(), NoCall> {
-        if self.until.is_some_and(|until| self.host.now() >= until)
-            && let Err(error) = self.host.look_at_approvals()
-        {
-            let Problem { code, field, message, next_step } = error.problem();
-            return Err(no_call(code, &field, message, next_step));
-        }
-        if let Err(error) = self.refuse_withdrawn() {
-            let Problem { code, field, message, next_step } = error.problem();
-            return Err(no_call(code, &field, message, next_step));
-        }
+        let over = self.until.is_some_and(|until| self.host.now() >= until);
+        let looked = if over { self.host.look_at_approvals().map(drop) } else { Ok(()) };
+        looked.and_then(|()| self.refuse_withdrawn()).map_err(wrong)?;
         if self.held.load(Ordering::Acquire) && stands("plugin.held") {
             let message = "an operator has stopped the plugin".to_owned();
             return Err(no_call("plugin-stopped", "plugin", message, "start it again (stockade start)"));
