@@ -111,7 +111,7 @@ impl Bench {
 
     /// A host with other programs or namespaces, which starts the workers of a plugin as often as they die.
     pub fn with(programs: &Path, namespaces: Namespaces) -> Bench {
-        Bench::build(programs, |host| host.namespaces(namespaces).restarts_per_second(NonZeroU32::MAX))
+        Bench::build(programs, |host| unbraked(host.namespaces(namespaces)))
     }
 
     /// A host with settings of the test's own.
@@ -156,6 +156,11 @@ impl Bench {
             })
             .collect()
     }
+}
+
+/// Workers are started as often as they die.
+pub fn unbraked(host: HostBuilder) -> HostBuilder {
+    host.restarts_per_second(NonZeroU32::MAX).restarts_of_all(NonZeroU32::MAX)
 }
 
 impl Default for Bench {

@@ -41,6 +41,7 @@ impl Stopping {
             .programs_dir(programs)
             .namespaces(namespaces)
             .restarts_per_second(NonZeroU32::MAX)
+            .restarts_of_all(NonZeroU32::MAX)
             .build()?;
         Ok(Self { host, stopped: false })
     }

@@ -3,6 +3,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::available_parallelism;
 use std::time::Instant;
 
 use stockade_audit::{Decision, Layer, Log, Plugin as AuditPlugin, Record};
@@ -94,8 +95,15 @@ pub struct HostBuilder {
 /// 0.8 ms: at this rate fewer than one of a hundred calls of another plugin have it in their way.
 const RESTARTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(10).unwrap();
 
-/// Workers of all plugins that may be started a second after others died: a fifth of what one processor can.
-const RESTARTS_OF_ALL: NonZeroU32 = NonZeroU32::new(200).unwrap();
+/// Workers of all plugins together that may be started a second after others died, for each processor. At twice as many
+/// the slowest hundredth of a quiet plugin's calls takes more than three times as long (docs/decisions/0015).
+const RESTARTS_A_PROCESSOR: u32 = 25;
+
+fn restarts_of_all() -> NonZeroU32 {
+    let processors =
+        available_parallelism().map_or(1, |number| u32::try_from(number.get()).unwrap_or(u32::MAX));
+    NonZeroU32::new(RESTARTS_A_PROCESSOR.saturating_mul(processors)).unwrap_or(NonZeroU32::MIN)
+}
 
 impl Host {
     /// Starts with the defaults: state below the current folder's `.stockade`, the log in it, programs
@@ -107,7 +115,7 @@ impl Host {
             programs: None,
             namespaces: Namespaces::default(),
             restarts_per_second: RESTARTS_PER_SECOND,
-            restarts_of_all: RESTARTS_OF_ALL,
+            restarts_of_all: restarts_of_all(),
             authorities: Vec::new(),
             models: BTreeMap::new(),
             policy: Policy::built_in().clone(),
@@ -483,8 +491,8 @@ impl HostBuilder {
         self
     }
 
-    /// How many workers of all plugins together may be started a second after others died; 200 if not said. Those
-    /// beyond it wait, each a little longer than the one before.
+    /// How many workers of all plugins together may be started a second after others died; 25 for each processor if
+    /// not said. Those beyond it wait, each a little longer than the one before.
     pub fn restarts_of_all(mut self, most: NonZeroU32) -> Self {
         self.restarts_of_all = most;
         self
