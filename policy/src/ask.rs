@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use crate::{Capability, GuestPath, HttpTarget};
 
 /// One thing that a plugin tries. Every attempt that reaches a resource is one of these, on both sides.
@@ -91,17 +93,20 @@ impl<'a> Ask<'a> {
         }
     }
 
-    /// What it is aimed at; empty where the operation has no resource.
-    pub fn resource(&self) -> &'a str {
-        match *self {
+    /// What it is aimed at, as [`Attempt::parse`](crate::Attempt::parse) reads it; empty where the operation has no
+    /// resource.
+    pub fn resource(&self) -> Cow<'a, str> {
+        let text = match *self {
             Self::FsRead { path }
             | Self::FsWrite { path }
             | Self::FsCreate { path }
             | Self::FsDelete { path } => path.as_str(),
             Self::Http { target } => target.as_str(),
-            Self::Secret { name, .. } | Self::Tool { name } | Self::Model { name } => name,
+            Self::Secret { name, target } => return Cow::Owned(format!("{name}@{}", target.as_str())),
+            Self::Tool { name } | Self::Model { name } => name,
             Self::Config { key } => key,
             Self::Kv | Self::Log | Self::Clock | Self::Random | Self::Socket => "",
-        }
+        };
+        Cow::Borrowed(text)
     }
 }

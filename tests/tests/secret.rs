@@ -74,7 +74,9 @@ fn a_secret_is_filled_in_by_the_host_and_masked_where_it_comes_back() {
 
     let used = bench.found(Layer::Host, "secret", Decision::Allowed);
     assert_eq!(used.len(), 3);
-    assert!(used.iter().all(|entry| entry.record.resource == "token"));
+    let to = format!(" http://{}/", bound.authority());
+    let named = |resource: &str| resource.starts_with("token@") && resource.contains(&to);
+    assert!(used.iter().all(|entry| named(&entry.record.resource)), "{used:?}");
 }
 
 #[test]
@@ -93,8 +95,16 @@ fn d12_a_secret_goes_only_where_it_is_bound_and_only_to_whom_it_was_granted() {
     }
     assert!(bound.seen().is_empty() && unbound.seen().is_empty());
     let refused = bench.found(Layer::Host, "secret", Decision::Denied);
-    let names: Vec<_> = refused.iter().map(|entry| entry.record.resource.to_string()).collect();
-    assert_eq!(names, ["token", "other", "nowhere", "other"]);
+    let resources: Vec<_> = refused.iter().map(|entry| entry.record.resource.to_string()).collect();
+    let to =
+        |name: &str, method: &str, site: &Site| format!("{name}@{method} http://{}/fields", site.authority());
+    let expected = [
+        to("token", "GET", &unbound),
+        to("other", "GET", &bound),
+        to("nowhere", "GET", &bound),
+        to("other", "POST", &bound),
+    ];
+    assert_eq!(resources, expected);
     // What looks like a name and is none is text, and no other secret's file is ever looked for.
     assert!(send(&plugin, &url(&bound, "fields"), "{{secret:../token}}", None).is_ok());
     assert!(bound.seen()[0].contains("authorization: {{secret:../token}}"));

@@ -212,7 +212,7 @@ impl Trail {
         let record = self
             .record(Layer::Host, "refused", Decision::Denied)
             .operation(ask.operation())
-            .resource(ask.resource().to_owned())
+            .resource(ask.resource().into_owned())
             .rule(denial.rule.id.clone(), denial.rule.source.to_string())
             .reason(denial.why.to_string())
             .next_step(denial.why.next_step());
@@ -253,7 +253,7 @@ impl Trail {
         let record = self
             .record(Layer::Host, "allowed", Decision::Allowed)
             .operation(ask.operation())
-            .resource(ask.resource().to_owned())
+            .resource(ask.resource().into_owned())
             .rule(rule.id.clone(), rule.source.to_string());
         self.write(&record).map(drop)
     }
@@ -316,7 +316,7 @@ impl Trail {
         let record = self
             .record(Layer::Host, "reckoned", Decision::Noted)
             .operation(ask.operation())
-            .resource(ask.resource().to_owned())
+            .resource(ask.resource().into_owned())
             .reason("what the question came to")
             .detail("tokens", came_to.tokens)
             .detail("cost", came_to.cost);

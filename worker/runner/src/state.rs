@@ -138,7 +138,7 @@ impl State {
             Decision::Deny(denial) => denial,
         };
         let why = denial.why.to_string();
-        self.refused(ask.operation(), ask.resource(), denial.rule, &why);
+        self.refused(ask.operation(), &ask.resource(), denial.rule, &why);
         Err(why)
     }
 

@@ -77,7 +77,6 @@ fn denied(
         if record.decision != Decision::Denied || !looked_for {
             continue;
         }
-        // A secret's record names the secret, and not what it was for: that request has a record of its own.
         let Ok(attempt) = Attempt::parse(&record.operation, &record.resource) else { continue };
         match attempts.iter_mut().find(|(other, _)| *other == attempt) {
             Some((_, times)) => *times += 1,
@@ -198,6 +197,7 @@ mod tests {
             attempt("http", "GET https://api.example.org/v1?q=1"),
             attempt("http", "GET http://169.254.169.254/latest"),
             attempt("fs.read", "/src/a"),
+            attempt("secret", "token@POST https://api.example.org/v1"),
             attempt("socket", ""),
         ];
         assert_eq!(
@@ -205,7 +205,8 @@ mod tests {
             [
                 "! fs.read:/src 1",
                 "+ http:GET api.example.org/v1 2",
-                "! http:GET http://169.254.169.254/latest 1"
+                "! http:GET http://169.254.169.254/latest 1",
+                "+ secret:token@POST api.example.org/v1 1"
             ]
         );
         let home = [

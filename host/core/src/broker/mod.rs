@@ -189,7 +189,7 @@ impl Broker {
         tracing::debug!(
             target: "stockade::capability", plugin = trail.plugin_name(),
             call = trail.call_id().map(tracing::field::display), operation = ask.operation(),
-            resource = ask.resource(), allowed = matches!(decision, Decision::Allow(_)), "asked"
+            resource = &*ask.resource(), allowed = matches!(decision, Decision::Allow(_)), "asked"
         );
         match decision {
             Decision::Allow(rule) => Ok(Some(Cow::Borrowed(rule))),

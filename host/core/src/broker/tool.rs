@@ -80,7 +80,7 @@ impl Broker {
         of: &'static str,
         trail: &Trail,
     ) -> Result<Delegated, Unrecorded> {
-        trail.exhausted((ask.operation(), ask.resource()), unit, of)?;
+        trail.exhausted((ask.operation(), &ask.resource()), unit, of)?;
         Ok(Delegated::Exhausted(format!("{} of the {of}", unit.as_str())))
     }
 }
