@@ -1,6 +1,6 @@
 use semver::{Version, VersionReq};
 
-use crate::{Approvers, Request, Resolution, Scope, Source, Standard, resolve, stands};
+use crate::{Approvers, PublicKey, Request, Resolution, Scope, Source, Standard, resolve, stands};
 
 /// Somebody's yes to exactly these scopes of one plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub struct Approval {
     pub plugin: String,
     /// Which of the plugin's components.
     pub bound: Bound,
+    /// Only those that this key has signed.
+    pub signed_by: Option<PublicKey>,
     /// What is approved.
     pub scopes: Vec<Scope>,
     /// Who said yes.
@@ -46,6 +48,8 @@ pub struct Subject<'a> {
     pub version: &'a Version,
     /// SHA-256 of its component, in hexadecimal.
     pub component: &'a str,
+    /// The keys that have signed it.
+    pub signed_by: &'a [PublicKey],
 }
 
 impl Person {
@@ -86,7 +90,9 @@ impl Approval {
             Bound::Component(digest) => digest == subject.component || !stands("approval.digest"),
             Bound::Versions(versions) => versions.matches(subject.version) || !stands("approval.versions"),
         };
+        let signed = self.signed_by.is_none_or(|key| subject.signed_by.contains(&key));
         bound
+            && (signed || !stands("approval.key"))
             && (self.plugin == subject.plugin || !stands("approval.plugin"))
             && (self.until.is_none_or(|until| now < until) || !stands("approval.expiry"))
             && (approvers.lacking(&self.by) == 0 || !stands("approval.needed"))

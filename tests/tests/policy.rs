@@ -110,6 +110,7 @@ fn a_plugin_whose_approval_is_revoked_has_ended_wherever_it_is_held() {
         plugin: weighed.plugin.clone(),
         component: Some(weighed.component.clone()),
         versions: None,
+        signed_by: None,
         scopes: weighed.lacking.iter().map(|lacking| lacking.scope.clone()).collect(),
         seconds: None,
         why: "for the test".to_owned(),

@@ -126,6 +126,9 @@ fn told(status: &ApprovalStatus, format: Format) -> Result<Exit, Failure> {
     let ApprovalStatus { number, state, plugin, until, lacking, words, scopes, grants_sha256, .. } = status;
     output::line(&format!("approval {number} of {}: {}", safe(plugin), state.as_str()));
     output::line(&format!("  for: {}", safe(&bound(status))));
+    if let Some(key) = &status.signed_by {
+        output::line(&format!("  signed by: {key}"));
+    }
     if let Some(until) = until {
         output::line(&format!("  until: {}", date(*until)));
     }
@@ -217,12 +220,15 @@ fn approve(
         return Err(Failure::of(&error));
     }
     let component = versions.is_none().then(|| report.component.clone());
+    // What others sign under the same name is not what was looked at.
+    let signed_by = versions.as_ref().and(report.signed_by.first().copied());
     let seconds =
         period.map(|text| value::duration("--for", text)).transpose()?.as_ref().map(Duration::as_secs);
     let request = ApprovalRequest {
         plugin: report.plugin.clone(),
         component,
         versions,
+        signed_by,
         scopes,
         seconds,
         why: deciding.why.clone(),
@@ -280,6 +286,7 @@ fn deny(deciding: &Deciding) -> Result<Exit, Failure> {
         plugin: report.plugin.clone(),
         component: Some(report.component.clone()),
         versions: None,
+        signed_by: None,
         scopes: meant(deciding, &report)?,
         seconds: None,
         why: deciding.why.clone(),

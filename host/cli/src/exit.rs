@@ -39,6 +39,10 @@ Exit codes:
 /// The codes of problems that are not the plugin's fault; every other code that comes up while a plugin
 /// is read and loaded is.
 const CODES: &[(&str, Exit)] = &[
+    ("key-file", Exit::Usage),
+    ("key-exposed", Exit::Usage),
+    ("bad-key", Exit::Usage),
+    ("unwritable", Exit::Usage),
     ("type-needed", Exit::Usage),
     ("type-conflict", Exit::Usage),
     ("plugin-not-found", Exit::Usage),

@@ -22,6 +22,7 @@ mod progress;
 mod run;
 mod serve;
 mod setup;
+mod signing;
 mod table;
 mod tools;
 mod value;
@@ -75,6 +76,9 @@ fn main() -> ExitCode {
         Command::Grants(arguments) => grants::run(arguments),
         Command::Approvals(arguments) => approvals::run(arguments),
         Command::Policy(arguments) => policy::run(arguments),
+        Command::Key(arguments) => signing::key(&arguments),
+        Command::Sign(command) => signing::sign(&command),
+        Command::Verify(command) => signing::verify(&command),
     };
     match done {
         Ok(exit) => exit.into(),

@@ -15,7 +15,7 @@ use crate::args::{PolicyArguments, PolicyCommand, Weighing};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{self, Format, SCHEMA, safe};
-use crate::{file, grants};
+use crate::{file, grants, signing};
 
 /// What the document is called in a state folder.
 const FILE: &str = "policy.toml";
@@ -23,19 +23,36 @@ const FILE: &str = "policy.toml";
 /// The policy that is to hold: the one that is named, or that of the state folder, or the built-in one.
 pub(crate) fn read(named: Option<&Path>, state: &Path) -> Result<Policy, Failure> {
     let usual = state.join(FILE);
-    match named {
-        Some(path) => read_file(path),
-        None if usual.exists() => read_file(&usual),
-        None => Ok(Policy::built_in().clone()),
-    }
+    let path = match named {
+        Some(path) => path,
+        None if usual.exists() => &usual,
+        None => {
+            signing::policy_may_hold(None, state)?;
+            return Ok(Policy::built_in().clone());
+        }
+    };
+    let text = bytes(path)?;
+    signing::policy_may_hold(Some((path, &text)), state)?;
+    parse(path, &text)
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|error| bad_file(path, &error.to_string()))
+}
+
+fn bad_file(path: &Path, why: &str) -> Failure {
+    let message = format!("{}: {why}", path.display());
+    Failure::usage("bad-file", "--policy", message, "name a TOML file that you can read")
 }
 
 fn read_file(path: &Path) -> Result<Policy, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        let message = format!("{}: {error}", path.display());
-        Failure::usage("bad-file", "--policy", message, "name a TOML file that you can read")
-    })?;
-    Policy::parse(&text).map_err(|error| {
+    parse(path, &bytes(path)?)
+}
+
+/// What a document says. What is wrong with it is told with its line and column.
+pub(crate) fn parse(path: &Path, text: &[u8]) -> Result<Policy, Failure> {
+    let text = std::str::from_utf8(text).map_err(|error| bad_file(path, &error.to_string()))?;
+    Policy::parse(text).map_err(|error| {
         let mut failure = Failure::of(&error);
         failure.exit = Exit::Usage;
         failure.problem.field = format!("{}:{}:{}", path.display(), error.line, error.column);
@@ -164,7 +181,7 @@ fn try_case(policy: &Policy, case: &Case) -> Result<Vec<String>, Failure> {
     let profile = Profile::of(case.plugin_type);
     let standard = Standard::of(profile, policy, &case.plugin);
     let version = semver::Version::new(0, 0, 0);
-    let subject = Subject { plugin: &case.plugin, version: &version, component: "" };
+    let subject = Subject { plugin: &case.plugin, version: &version, component: "", signed_by: &[] };
     let mut requests = Vec::new();
     for text in &case.asks {
         let scope = scope(text)?;

@@ -269,6 +269,10 @@ pub struct Waiting {
     pub running: String,
     /// The version that waits.
     pub version: String,
+    /// SHA-256 of its component, in hexadecimal.
+    pub component: String,
+    /// The number of the no that somebody has said to all of it. Then it waits for nothing.
+    pub denied: Option<u64>,
     /// What it asks for besides, and nobody has approved.
     pub asks: Vec<Lacking>,
 }

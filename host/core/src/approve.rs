@@ -5,12 +5,12 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use stockade_audit::{Decision, Layer, Record};
 use stockade_policy::{Grants, Person, Policy, Source, stands};
 
-use crate::approvals::{ApprovalRequest, ApprovalStatus, Book};
+use crate::approvals::{ApprovalRequest, ApprovalState, ApprovalStatus, Book};
 use crate::error::HostError;
 use crate::host::{Host, Inner};
 use crate::load::LoadRequest;
 use crate::plugin::Plugin;
-use crate::weigh::Weighed;
+use crate::weigh::{Lacking, Weighed};
 
 impl Inner {
     /// The policy that is in force.
@@ -97,6 +97,17 @@ impl Host {
             self.end_withdrawn(&self.0.registry.living());
         }
         Ok(any)
+    }
+
+    /// The number of the latest no to all of this, for a component: what asks for it waits for nobody.
+    pub fn denied(&self, plugin: &str, component: &str, asks: &[Lacking]) -> Option<u64> {
+        let is_it = |status: &&ApprovalStatus| {
+            status.state == ApprovalState::Denied
+                && status.plugin == plugin
+                && status.component.as_deref() == Some(component)
+                && asks.iter().all(|lacking| status.scopes.contains(&lacking.scope))
+        };
+        self.approvals().iter().rev().find(is_it).map(|status| status.number)
     }
 
     /// What time it is for approvals, in seconds since 1970: not before anything that is known to have happened.

@@ -111,6 +111,14 @@ pub enum HostError {
         /// The rule.
         rule: Source,
     },
+    /// The policy names the keys of the plugin's publisher, and none of them has signed it.
+    #[error("{plugin} is not signed by a key of its publisher ({by})")]
+    Unsigned {
+        /// `publisher/name`.
+        plugin: String,
+        /// Where the keys stand.
+        by: Source,
+    },
     /// A range of addresses that was opened by hand, and that the policy does not have.
     #[error("the policy does not open the addresses {range}")]
     AddressRange {
@@ -290,6 +298,12 @@ impl Explain for HostError {
             Self::AbovePolicy { field, max, .. } => {
                 ("above-policy", field.clone(), format!("ask for at most {max}"))
             }
+            Self::Unsigned { plugin, .. } => (
+                "publisher-not-signed",
+                format!("plugin {plugin}"),
+                "get it from its publisher, signed; or name the key that has signed it in the policy, if you trust it"
+                    .into(),
+            ),
             Self::AddressRange { range } => (
                 "addresses-not-allowed",
                 format!("allow_addresses {range}"),

@@ -182,7 +182,7 @@ impl Host {
         if means.observe || weighed.standard.observed.is_some() {
             meter.observe();
         }
-        let Weighed { standard, resolution, .. } = weighed;
+        let Weighed { signed_by, standard, resolution, .. } = weighed;
         let profile = Arc::new(standard.profile.clone());
         let trees = trees(&grants)?;
         let memory_bytes = memory_limit(memory_bytes, &profile.limits)?;
@@ -207,7 +207,7 @@ impl Host {
                 return Err(error.into());
             }
         };
-        trail.granted(&resolution.grants, &self.0.book())?;
+        trail.granted(&resolution.grants, &signed_by, &self.0.book())?;
         let load = Load {
             grants: resolution.grants.clone(),
             tool_interface: world.tool_interface,
@@ -228,6 +228,7 @@ impl Host {
             tools,
             hooks,
             lacking,
+            signed_by,
             meter,
             supervision,
         };

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use stockade_audit::{AuditError, Decision, Layer, Log, Plugin, Record};
 use stockade_ipc::{Fault, Refused};
-use stockade_policy::{Ask, Budget, Denial, Grants, GuestPath, HttpTarget, PathError, Rule, Unit, stands};
+use stockade_policy::{
+    Ask, Budget, Denial, Grants, GuestPath, HttpTarget, PathError, PublicKey, Rule, Unit, stands,
+};
 
 use crate::approvals::Book;
 use crate::boot::BootError;
@@ -178,11 +180,20 @@ impl Trail {
     }
 
     /// The grants that a plugin was loaded with.
-    pub(crate) fn granted(&self, grants: &Grants, book: &Book) -> Result<(), Unrecorded> {
+    pub(crate) fn granted(
+        &self,
+        grants: &Grants,
+        signed_by: &[PublicKey],
+        book: &Book,
+    ) -> Result<(), Unrecorded> {
         let mut record = self
             .record(Layer::Policy, "granted", Decision::Allowed)
             .operation("load")
             .reason("the grants that were resolved for the plugin");
+        if !signed_by.is_empty() {
+            let keys: Vec<String> = signed_by.iter().map(PublicKey::to_string).collect();
+            record = record.detail("signed_by", keys.join(" "));
+        }
         for grant in grants.iter() {
             record = record.detail(grant.rule.id.clone(), grant.rule.source.to_string());
         }

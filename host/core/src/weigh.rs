@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use stockade_package::Package;
 use stockade_policy::{
-    Approval, Grant, Grants, Limit, Policy, Profile, Request, Resolution, Rule, Scope, Source, Standard,
-    Subject, Unresolved, stands, weigh,
+    Approval, Grant, Grants, Limit, Policy, Profile, PublicKey, Request, Resolution, Rule, Scope, Source,
+    Standard, Subject, Unresolved, stands, weigh,
 };
 
 use crate::error::HostError;
@@ -25,6 +25,10 @@ pub struct Weighed {
     pub version: String,
     /// SHA-256 of its component, in hexadecimal.
     pub component: String,
+    /// The keys that have signed it; of those of its publisher's, where the policy names them.
+    pub signed_by: Vec<PublicKey>,
+    /// Where the policy names keys of its publisher, none of which has signed it.
+    pub unsigned: Option<Source>,
     /// What holds for it: its profile, as the policy bends it.
     pub standard: Standard,
     /// The grants with their rules, and what was asked for and is not granted.
@@ -66,6 +70,9 @@ pub struct GrantsReport {
     pub plugin_type: String,
     /// SHA-256 of its component, in hexadecimal.
     pub component: String,
+    /// The keys that have signed it; of those of its publisher's, where the policy names them.
+    #[serde(default)]
+    pub signed_by: Vec<PublicKey>,
     /// What it may do.
     pub granted: Vec<Granted>,
     /// What the policy forbids of that.
@@ -77,18 +84,23 @@ pub struct GrantsReport {
 impl GrantsReport {
     /// Of a plugin that would be loaded.
     pub fn of(weighed: &Weighed) -> GrantsReport {
-        let Weighed { plugin, version, component, standard, resolution, lacking } = weighed;
+        let Weighed { plugin, version, component, signed_by, standard, resolution, lacking, .. } = weighed;
         let plugin_type = standard.plugin_type().as_str();
-        GrantsReport::new([plugin, version, plugin_type, component], &resolution.grants, lacking)
+        GrantsReport::new([plugin, version, plugin_type, component], signed_by, &resolution.grants, lacking)
     }
 
     /// Of one that is loaded.
     pub fn of_plugin(plugin: &Plugin) -> GrantsReport {
         let identity = [plugin.name(), plugin.version(), plugin.plugin_type(), plugin.component()];
-        GrantsReport::new(identity, plugin.grants(), plugin.lacking())
+        GrantsReport::new(identity, plugin.signed_by(), plugin.grants(), plugin.lacking())
     }
 
-    fn new(identity: [&str; 4], grants: &Grants, lacking: &[Lacking]) -> GrantsReport {
+    fn new(
+        identity: [&str; 4],
+        signed_by: &[PublicKey],
+        grants: &Grants,
+        lacking: &[Lacking],
+    ) -> GrantsReport {
         let [plugin, version, plugin_type, component] = identity.map(str::to_owned);
         let granted = grants.iter().map(Granted::of).collect();
         let forbidden = grants.forbidden().map(Granted::of).collect();
@@ -97,6 +109,7 @@ impl GrantsReport {
             version,
             plugin_type,
             component,
+            signed_by: signed_by.to_vec(),
             granted,
             forbidden,
             lacking: lacking.to_vec(),
@@ -136,9 +149,14 @@ impl Lacking {
 }
 
 impl Weighed {
-    /// The rule that stands in the way of loading it: something above a ceiling, or given by hand and forbidden.
+    /// What stands in the way of loading it: nobody whom the policy knows has signed it, or something is above a
+    /// ceiling, or given by hand and forbidden.
     pub fn refusal(&self) -> Option<HostError> {
-        self.resolution.unresolved.iter().find_map(refusal)
+        self.unsigned().or_else(|| self.resolution.unresolved.iter().find_map(refusal))
+    }
+
+    fn unsigned(&self) -> Option<HostError> {
+        self.unsigned.clone().map(|by| HostError::Unsigned { plugin: self.plugin.clone(), by })
     }
 }
 
@@ -190,13 +208,25 @@ pub(crate) fn weighed(
 ) -> Weighed {
     let identity = &package.identity;
     let standard = Standard::of(Profile::of(identity.plugin_type), policy, &identity.name);
-    let subject = Subject { plugin: &identity.name, version: &identity.version, component: &component };
+    let mut signed_by = package.signed_by.clone();
+    if let Some(publisher) = policy.publisher_of(&identity.name) {
+        signed_by.retain(|key| publisher.keys.contains(key));
+    }
+    let subject = Subject {
+        plugin: &identity.name,
+        version: &identity.version,
+        component: &component,
+        signed_by: &signed_by,
+    };
+    let unsigned = policy.wants_signature(&identity.name, &signed_by);
     let resolution = weigh(&standard, &subject, requests, approvals, now);
     let lacking = resolution.unresolved.iter().map(|unresolved| Lacking::of(unresolved, package)).collect();
     Weighed {
         plugin: identity.name.clone(),
         version: identity.version.to_string(),
         component,
+        signed_by,
+        unsigned,
         standard,
         resolution,
         lacking,
@@ -220,6 +250,10 @@ impl LoadRequest {
 /// Refuses what no plugin of the type may have, whoever asked for it. What only lacks an approval, or is forbidden and
 /// was only asked for by the manifest, is left out, and the plugin runs without it.
 pub(crate) fn refuse(weighed: &Weighed, trail: &Trail) -> Result<Vec<Lacking>, HostError> {
+    if let Some(error) = weighed.unsigned() {
+        trail.not_loaded("signature", &weighed.plugin, &error.to_string())?;
+        return Err(error);
+    }
     for unresolved in &weighed.resolution.unresolved {
         let Some(error) = refusal(unresolved) else { continue };
         if stands("load.ceiling") {

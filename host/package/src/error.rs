@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use stockade_policy::{Capability, PluginType};
 
-use crate::{Explain, Problem};
+use crate::signature::SignatureError;
+use crate::{Explain, Problem, SIGNATURE_FILE};
 
 /// A place in `plugin.toml`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +39,15 @@ pub enum PackageError {
     #[error("{path:?} cannot be read")]
     Unreadable {
         /// Which file or folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A signature could not be put there.
+    #[error("{path:?} cannot be written")]
+    Unwritable {
+        /// Which file.
         path: PathBuf,
         /// Why.
         #[source]
@@ -108,6 +118,9 @@ pub enum PackageError {
         /// From the preamble.
         layer: u16,
     },
+    /// A broken signature is not none: somebody's word was changed, or put on something else.
+    #[error("the plugin's signature counts for nothing")]
+    Signature(#[from] SignatureError),
 
     /// Not a text.
     #[error("the manifest is not UTF-8")]
@@ -439,6 +452,10 @@ impl PackageError {
             Self::WasmVersion { .. } => {
                 ("unsupported-wasm", "rebuild with a toolchain that makes components of version 0xd")
             }
+            Self::Unwritable { .. } => {
+                ("unwritable", "name a plugin or policy in a folder that you can write to")
+            }
+            Self::Signature(error) => (error.code(), error.next_step()),
             Self::NotUtf8 { .. } => ("manifest-not-utf8", "save plugin.toml as UTF-8"),
             Self::Syntax { .. } => ("manifest-syntax", "correct the TOML"),
             Self::DuplicateKey { .. } => ("manifest-duplicate-key", "keep one of the two"),
@@ -527,6 +544,7 @@ impl PackageError {
         match self {
             Self::NotFound { path }
             | Self::Unreadable { path, .. }
+            | Self::Unwritable { path, .. }
             | Self::NoManifest { path }
             | Self::NotAFile { path }
             | Self::TooLarge { path, .. }
@@ -534,6 +552,7 @@ impl PackageError {
             | Self::CoreModule { path }
             | Self::WasmVersion { path, .. } => path.display().to_string(),
             Self::TypeNeeded | Self::TypeConflict { .. } => "--type".to_owned(),
+            Self::Signature(_) => SIGNATURE_FILE.to_owned(),
             Self::ComponentMissing { path } | Self::Outside { path } => path.clone(),
             Self::NotUtf8 { at }
             | Self::Syntax { at, .. }

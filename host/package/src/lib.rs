@@ -26,13 +26,14 @@ mod preflight;
 mod problem;
 mod schema;
 mod setting;
+pub mod signature;
 mod tool;
 
 pub use derive::tools_of_world;
 pub use error::{At, PackageError};
 pub use hook::Hook;
 pub use manifest::{InstanceMode, MANIFEST_FILE, Manifest};
-pub use package::{Identity, MAX_COMPONENT, Package};
+pub use package::{Identity, MAX_COMPONENT, Package, SIGNATURE_FILE};
 pub use permission::Permission;
 pub use preflight::{CONTRACTS, check_contract, check_imports};
 pub use problem::{Explain, Problem, chain};

@@ -3,19 +3,23 @@ use std::fs::File;
 use std::path::Path;
 
 use semver::Version;
-use stockade_policy::PluginType;
+use stockade_policy::{PluginType, PublicKey};
 
 use crate::folder::{self, Entry, Folder};
 use crate::hook::Hook;
 use crate::manifest::{InstanceMode, MANIFEST_FILE, MAX_MANIFEST, Manifest};
 use crate::permission::Permission;
 use crate::setting::{self, Setting, SettingProblem};
+use crate::signature::{Envelope, MAX_ENVELOPE, Signed, SignedFile, signers};
 use crate::tool::Tool;
 use crate::{CONTRACTS, PackageError, document};
 
 /// Largest component: 64 MiB. The largest that a stock toolchain makes is 18 MiB (a whole Python); the
 /// host holds the bytes once, and the compiler works under a memory cap of its own.
 pub const MAX_COMPONENT: u64 = 64 * 1024 * 1024;
+
+/// Who has signed a plugin, in its folder.
+pub const SIGNATURE_FILE: &str = "plugin.dsse.json";
 
 /// Which plugin it is. The name and the version are what it says of itself; records name the
 /// component's digest too.
@@ -48,6 +52,8 @@ pub struct Package {
     pub instance: InstanceMode,
     /// The line of `stockade:plugin` that it is built for.
     pub contract: String,
+    /// The keys that have signed manifest and component. Whether one of them is the publisher's is the policy's to say.
+    pub signed_by: Vec<PublicKey>,
 }
 
 impl Package {
@@ -75,18 +81,13 @@ impl Package {
         path: &Path,
         plugin_type: Option<PluginType>,
     ) -> Result<Self, PackageError> {
-        let file =
-            folder.file(MANIFEST_FILE)?.ok_or_else(|| PackageError::NoManifest { path: path.to_owned() })?;
-        let bytes = folder::read(file, &path.join(MANIFEST_FILE), MAX_MANIFEST)?;
-        let manifest = Manifest::parse(document::text(&bytes)?)?;
+        let Contents { manifest, component, signed_by, .. } = Contents::read(folder, path)?;
         if let Some(asked) = plugin_type.filter(|&asked| asked != manifest.plugin_type) {
             return Err(PackageError::TypeConflict { manifest: manifest.plugin_type, asked });
         }
-        let file = folder
-            .file(&manifest.component)?
-            .ok_or_else(|| PackageError::ComponentMissing { path: manifest.component.clone() })?;
         Ok(Self {
-            component: component(file, &path.join(&manifest.component))?,
+            component,
+            signed_by,
             identity: Identity {
                 name: manifest.name,
                 version: manifest.version,
@@ -116,7 +117,47 @@ impl Package {
             settings: Vec::new(),
             instance: InstanceMode::default(),
             contract: CONTRACTS[CONTRACTS.len() - 1].to_owned(),
+            signed_by: Vec::new(),
         })
+    }
+}
+
+/// What is in a plugin's folder.
+pub(crate) struct Contents {
+    manifest: Manifest,
+    text: Vec<u8>,
+    component: Vec<u8>,
+    /// Whose signatures are there, checked.
+    pub(crate) envelope: Option<Envelope>,
+    signed_by: Vec<PublicKey>,
+}
+
+impl Contents {
+    pub(crate) fn read(folder: &Folder, path: &Path) -> Result<Contents, PackageError> {
+        let file =
+            folder.file(MANIFEST_FILE)?.ok_or_else(|| PackageError::NoManifest { path: path.to_owned() })?;
+        let text = folder::read(file, &path.join(MANIFEST_FILE), MAX_MANIFEST)?;
+        let manifest = Manifest::parse(document::text(&text)?)?;
+        let file = folder
+            .file(&manifest.component)?
+            .ok_or_else(|| PackageError::ComponentMissing { path: manifest.component.clone() })?;
+        let component = component(file, &path.join(&manifest.component))?;
+        let mut contents = Contents { manifest, text, component, envelope: None, signed_by: Vec::new() };
+        if let Some(file) = folder.file(SIGNATURE_FILE)? {
+            let bytes = folder::read(file, &path.join(SIGNATURE_FILE), MAX_ENVELOPE)?;
+            let envelope = Envelope::parse(&bytes)?;
+            contents.signed_by = signers(Signed::Plugin, &contents.files(), &envelope)?;
+            contents.envelope = Some(envelope);
+        }
+        Ok(contents)
+    }
+
+    /// What a publisher signs.
+    pub(crate) fn files(&self) -> [SignedFile<'_>; 2] {
+        [
+            SignedFile { name: MANIFEST_FILE, bytes: &self.text },
+            SignedFile { name: &self.manifest.component, bytes: &self.component },
+        ]
     }
 }
 

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use semver::Version;
 use stockade_policy::{
-    Approval, Approvers, Bound, Capability, Person, PluginType, Policy, Profile, Request, Source, Standard,
-    Subject, weigh,
+    Approval, Approvers, Bound, Capability, Person, PluginType, Policy, Profile, PublicKey, Request, Source,
+    Standard, Subject, weigh,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,22 +54,30 @@ fn policy(rules: [&str; 2]) -> Policy {
     Policy::parse(&text).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
-/// An approval that holds, one of another plugin, of other bytes, one that is over, and one by somebody who may not.
+/// The key that has signed the plugin.
+const SIGNER: PublicKey = PublicKey::new([7; 32]);
+
+/// An approval that holds, one of another plugin, of other bytes, one that is over, and one by somebody who may not;
+/// one of what the plugin's signer signs, and one of what another does.
 fn approvals() -> Vec<(bool, Approval)> {
-    let one = |number, plugin: &str, component: &str, until, uid| Approval {
+    let signed = |number, plugin: &str, component: &str, until, uid, signed_by| Approval {
         number,
         plugin: plugin.to_owned(),
         bound: Bound::Component(component.to_owned()),
+        signed_by,
         scopes: vec!["http:a.example".parse().unwrap(), "config:*".parse().unwrap()],
         by: vec![Person { uid, name: None }],
         until,
     };
+    let one = |number, plugin, component, until, uid| signed(number, plugin, component, until, uid, None);
     vec![
         (true, one(1, "p/q", "c0", Some(11), 1)),
         (false, one(2, "p/r", "c0", None, 1)),
         (false, one(3, "p/q", "c1", None, 1)),
         (false, one(4, "p/q", "c0", Some(10), 1)),
         (false, one(5, "p/q", "c0", None, 2)),
+        (true, signed(6, "p/q", "c0", None, 1, Some(SIGNER))),
+        (false, signed(7, "p/q", "c0", None, 1, Some(PublicKey::new([8; 32])))),
     ]
 }
 
@@ -121,7 +129,7 @@ fn expected(http: Place, config: Place, rules: [&str; 2], approved: bool) -> Vec
 #[test]
 fn every_combination_comes_out_as_it_is_told() {
     let version = Version::new(1, 0, 0);
-    let subject = Subject { plugin: "p/q", version: &version, component: "c0" };
+    let subject = Subject { plugin: "p/q", version: &version, component: "c0", signed_by: &[SIGNER] };
     let requests: Vec<Request> =
         ASKED.iter().map(|asked| Request { scope: asked.parse().unwrap(), approved_by: None }).collect();
     let approvals = approvals();
@@ -145,14 +153,14 @@ fn every_combination_comes_out_as_it_is_told() {
                 assert_eq!(granted, expected, "{http:?} {config:?} {rules:?} {given:?}");
                 for grant in resolution.grants.iter() {
                     if let Source::Approval { number, .. } = grant.rule.source {
-                        assert_eq!(number, 1, "{http:?} {config:?} {rules:?} {given:?}");
+                        assert!([1, 6].contains(&number), "{http:?} {config:?} {rules:?} {given:?}");
                     }
                 }
                 worlds += 1;
             }
         }
     }
-    assert_eq!(worlds, 4 * 4 * 100 * 25);
+    assert_eq!(worlds, 4 * 4 * 100 * 49);
 }
 
 #[test]

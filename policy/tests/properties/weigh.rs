@@ -8,9 +8,12 @@ use crate::resolve::{profile, requests};
 use proptest::prelude::*;
 use semver::Version;
 use stockade_policy::{
-    Approval, Bound, Capability, Person, Policy, PolicyRule, Profile, Request, Resolution, Scope, Source,
-    Standard, Subject, decide, weigh,
+    Approval, Bound, Capability, Person, Policy, PolicyRule, Profile, PublicKey, Request, Resolution, Scope,
+    Source, Standard, Subject, decide, weigh,
 };
+
+/// The key that has signed the plugin.
+const SIGNER: PublicKey = PublicKey::new([1; 32]);
 
 fn rule() -> impl Strategy<Value = PolicyRule> {
     let pattern = || {
@@ -55,11 +58,13 @@ fn policy() -> impl Strategy<Value = Policy> {
 }
 
 fn approvals() -> impl Strategy<Value = Vec<Approval>> {
-    let one = (prop::collection::vec(scope(), 0..4), any::<bool>(), prop::option::of(8..12_u64));
-    let one = one.prop_map(|(scopes, ours, until)| Approval {
+    let key = prop::option::of((0..2_u8).prop_map(|key| PublicKey::new([key; 32])));
+    let one = (prop::collection::vec(scope(), 0..4), any::<bool>(), prop::option::of(8..12_u64), key);
+    let one = one.prop_map(|(scopes, ours, until, signed_by)| Approval {
         number: 7,
         plugin: if ours { "a/b" } else { "a/c" }.to_owned(),
         bound: Bound::Component("digest".to_owned()),
+        signed_by,
         scopes,
         by: vec![Person { uid: 0, name: None }],
         until,
@@ -69,7 +74,7 @@ fn approvals() -> impl Strategy<Value = Vec<Approval>> {
 
 fn weighed(profile: &Profile, policy: &Policy, requests: &[Request], approvals: &[Approval]) -> Resolution {
     let version = Version::new(1, 0, 0);
-    let subject = Subject { plugin: "a/b", version: &version, component: "digest" };
+    let subject = Subject { plugin: "a/b", version: &version, component: "digest", signed_by: &[SIGNER] };
     weigh(&Standard::of(profile, policy, "a/b"), &subject, requests.to_vec(), approvals, 10)
 }
 

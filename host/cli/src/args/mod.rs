@@ -1,5 +1,6 @@
 mod control;
 mod policy;
+mod signing;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ use crate::output::Format;
 use crate::serve::SupervisionFile;
 pub(crate) use control::*;
 pub(crate) use policy::*;
+pub(crate) use signing::*;
 
 /// Runs plugins that you do not trust.
 ///
@@ -80,6 +82,12 @@ pub(crate) enum Command {
     Approvals(ApprovalsArguments),
     /// Check and try the organisation's policy.
     Policy(PolicyArguments),
+    /// Make keys to sign with.
+    Key(KeyArguments),
+    /// Sign a plugin, or the organisation's policy, beside whoever has signed it before.
+    Sign(SignCommand),
+    /// Say who has signed a plugin or a policy. 3 where nobody has whom you name.
+    Verify(VerifyCommand),
 }
 
 /// Where things are kept.
@@ -324,6 +332,11 @@ impl Command {
                 PolicyCommand::Explain { weighing, .. } => weighing.output.format,
                 PolicyCommand::Check { output, .. } | PolicyCommand::Test { output, .. } => output.format,
             },
+            Self::Key(arguments) => match &arguments.command {
+                KeyCommand::New { output, .. } => output.format,
+            },
+            Self::Sign(command) => command.output.format,
+            Self::Verify(command) => command.output.format,
         }
     }
 }

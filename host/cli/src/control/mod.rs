@@ -337,9 +337,13 @@ pub(crate) fn reload(asking: &Asking, format: Format) -> Result<Exit, Failure> {
 /// Versions that wait, and what they ask for besides those that run.
 pub(crate) fn waiting(all: &[Waiting]) -> Vec<String> {
     let mut lines = Vec::new();
-    for Waiting { plugin, running, version, asks } in all {
-        let plugin = safe(plugin);
-        lines.push(format!("{plugin} {} waits, and {} runs on. It asks for:", safe(version), safe(running)));
+    for Waiting { plugin, running, version, denied, asks, .. } in all {
+        let (plugin, version, running) = (safe(plugin), safe(version), safe(running));
+        if let Some(number) = denied {
+            lines.push(format!("{plugin} {version} was denied (approval {number}), and {running} runs on"));
+            continue;
+        }
+        lines.push(format!("{plugin} {version} waits, and {running} runs on. It asks for:"));
         for lacking in asks {
             let reason = lacking.reason.as_deref().unwrap_or("no reason given");
             lines.push(format!("  + {}  ({})", safe(&lacking.scope), safe(reason)));

@@ -216,6 +216,7 @@ mod tests {
             plugin: "a/b".to_owned(),
             version: "1.0.0".to_owned(),
             plugin_type: "agent".to_owned(),
+            signed_by: Vec::new(),
             component: String::new(),
             granted: granted.collect(),
             forbidden: Vec::new(),

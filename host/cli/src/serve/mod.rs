@@ -379,7 +379,7 @@ impl Operations for Service {
     }
 
     fn waiting(&self) -> Vec<Waiting> {
-        self.plugins.waiting()
+        self.plugins.waiting(&self.host)
     }
 
     fn lines(&self) -> &Lines {

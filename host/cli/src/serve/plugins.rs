@@ -67,12 +67,14 @@ fn asks_for_more(running: &Plugin, new: &Plugin) -> Option<Waiting> {
         plugin: new.name().to_owned(),
         running: running.version().to_owned(),
         version: new.version().to_owned(),
+        component: new.component().to_owned(),
+        denied: None,
         asks,
     })
 }
 
 fn tell(waiting: &Waiting) {
-    let Waiting { plugin, running, version, asks } = waiting;
+    let Waiting { plugin, running, version, asks, .. } = waiting;
     let scopes: Vec<&str> = asks.iter().map(|lacking| lacking.scope.as_str()).collect();
     tracing::warn!(
         target: "stockade::host", plugin = %plugin,
@@ -86,9 +88,13 @@ impl Plugins {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// New versions that wait for an approval.
-    pub(crate) fn waiting(&self) -> Vec<Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// New versions that wait for an approval, or were denied one.
+    pub(crate) fn waiting(&self, host: &Host) -> Vec<Waiting> {
+        let mut all = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for Waiting { plugin, component, denied, asks, .. } in &mut all {
+            *denied = host.denied(plugin, component, asks);
+        }
+        all
     }
 
     /// Whether a plugin has ended because an approval has: it is to be loaded without.

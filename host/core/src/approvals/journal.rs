@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use stockade_policy::stands;
+use stockade_policy::{PublicKey, stands};
 
 use super::BookError;
 use crate::memfd::hex;
@@ -74,6 +74,10 @@ pub(crate) struct Wish {
     /// SHA-256 of the component, or none where `versions` says which.
     pub(crate) component: Option<String>,
     pub(crate) versions: Option<String>,
+    /// Only what this key has signed. Not written where it is none: lines from before there were signatures keep
+    /// their MAC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) signed_by: Option<PublicKey>,
     /// As scopes are written, in order.
     pub(crate) scopes: Vec<String>,
     /// SHA-256 of them.

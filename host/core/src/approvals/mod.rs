@@ -161,6 +161,7 @@ impl Book {
                     number: line,
                     plugin: wish.plugin.clone(),
                     bound: wish.bound(),
+                    signed_by: wish.signed_by,
                     scopes: wish.scopes.iter().filter_map(|scope| scope.parse().ok()).collect(),
                     by: if denied { Vec::new() } else { vec![by()] },
                     until: wish.until,
@@ -376,6 +377,9 @@ fn record_of(event: &Event, number: u64, wish: Option<&Wish>) -> Record {
     if let Some(versions) = &wish.versions {
         record = record.detail("versions", versions.clone());
     }
+    if let Some(key) = wish.signed_by {
+        record = record.detail("signed_by", key.to_string());
+    }
     if let Some(until) = wish.until {
         record = record.detail("until", i64::try_from(until).unwrap_or(i64::MAX));
     }
@@ -395,6 +399,7 @@ impl Wish {
         self.plugin == other.plugin
             && self.component == other.component
             && self.versions == other.versions
+            && self.signed_by == other.signed_by
             && self.grants_sha256 == other.grants_sha256
     }
 }
@@ -418,6 +423,7 @@ impl Entry {
             plugin: self.wish.plugin.clone(),
             component: self.wish.component.clone(),
             versions: self.wish.versions.clone(),
+            signed_by: self.wish.signed_by,
             scopes: self.wish.scopes.clone(),
             grants_sha256: self.wish.grants_sha256.clone(),
             until: self.wish.until,

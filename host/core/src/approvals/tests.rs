@@ -28,6 +28,7 @@ fn wish(scopes: &[&str]) -> ApprovalRequest {
         plugin: "acme/deps".to_owned(),
         component: Some("ab".repeat(32)),
         versions: None,
+        signed_by: None,
         scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
         seconds: None,
         why: "reviewed".to_owned(),

@@ -1,7 +1,7 @@
 //! What people say of approvals, and what is to be said of one.
 
 use serde::{Deserialize, Serialize};
-use stockade_policy::{Approvers, Scope};
+use stockade_policy::{Approvers, PublicKey, Scope};
 
 use super::journal::Wish;
 use super::{BookError, grants_digest};
@@ -21,6 +21,9 @@ pub struct ApprovalRequest {
     pub component: Option<String>,
     /// A range of versions, as `>=1.2, <2`.
     pub versions: Option<String>,
+    /// Only of what this key has signed.
+    #[serde(default)]
+    pub signed_by: Option<PublicKey>,
     /// What is approved: `http:api.example.org`.
     pub scopes: Vec<String>,
     /// For how many seconds; for good where it is none.
@@ -86,6 +89,9 @@ pub struct ApprovalStatus {
     pub component: Option<String>,
     /// The versions that it is for.
     pub versions: Option<String>,
+    /// Only of what this key has signed.
+    #[serde(default)]
+    pub signed_by: Option<PublicKey>,
     /// What is approved.
     pub scopes: Vec<String>,
     /// SHA-256 of that.
@@ -149,6 +155,7 @@ impl ApprovalRequest {
             plugin: self.plugin.clone(),
             component: self.component.as_ref().map(|digest| digest.to_ascii_lowercase()),
             versions: self.versions.clone(),
+            signed_by: self.signed_by,
             grants_sha256: grants_digest(&scopes),
             scopes,
             until: seconds.map(|seconds| now.saturating_add(seconds)),

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use stockade_audit::Plugin as AuditPlugin;
 use stockade_ipc::Load;
 use stockade_package::{Hook, Tool};
-use stockade_policy::{Grants, Profile};
+use stockade_policy::{Grants, Profile, PublicKey};
 
 use crate::broker::Broker;
 use crate::error::{HostError, deadline};
@@ -42,6 +42,7 @@ pub(crate) struct Made {
     pub(crate) tools: Vec<Tool>,
     pub(crate) hooks: Vec<Hook>,
     pub(crate) lacking: Vec<Lacking>,
+    pub(crate) signed_by: Vec<PublicKey>,
     pub(crate) meter: Arc<Meter>,
     pub(crate) supervision: Supervision,
 }
@@ -73,6 +74,7 @@ struct Inner {
     tools: Vec<Tool>,
     hooks: Vec<Hook>,
     lacking: Vec<Lacking>,
+    signed_by: Vec<PublicKey>,
     scratch: Option<Scratch>,
     broker: Arc<Broker>,
     meter: Arc<Meter>,
@@ -128,6 +130,7 @@ impl Plugin {
             tools: made.tools,
             hooks: made.hooks,
             lacking: made.lacking,
+            signed_by: made.signed_by,
             scratch: made.scratch,
             broker: made.broker,
             meter: made.meter,
@@ -167,6 +170,11 @@ impl Plugin {
     /// What was asked for and is not granted: it runs without.
     pub fn lacking(&self) -> &[Lacking] {
         &self.0.lacking
+    }
+
+    /// The keys that have signed it; of those of its publisher's, where the policy names them.
+    pub fn signed_by(&self) -> &[PublicKey] {
+        &self.0.signed_by
     }
 
     /// What it may do, and by which rules.
