@@ -20,9 +20,21 @@ use stockade_tests::served::{Served, Site, children, lives, until};
 const CLIENTS: usize = 50;
 /// Calls have this long.
 const DEADLINE: Duration = Duration::from_millis(500);
+/// From so long on a run is measured; a shorter one runs beside whatever else the machine has to do, and shows that
+/// nothing hangs, fails or is left.
+const MEASURED: Duration = Duration::from_secs(60);
+
 /// How much later than its deadline a call may be answered: two processors have fifty clients to serve, and
 /// a dozen storms.
-const LATE: Duration = Duration::from_secs(5);
+fn late() -> Duration {
+    Duration::from_secs(if duration() < MEASURED { 30 } else { 5 })
+}
+
+/// By how much memory may grow after the first storm, in KiB. Seconds are not enough for each thread of an unoptimised
+/// host to have seen its largest call; a leak in each of ten thousand would be more.
+fn growth(before: u64) -> u64 {
+    if duration() < MEASURED { 32 << 10 } else { before / 4 + (8 << 10) }
+}
 
 /// How long it goes on.
 fn duration() -> Duration {
@@ -53,6 +65,8 @@ fn enable_all(site: &Site) {
             "[supervision.breaker]\nwindow = 4\nleast = 2\npause = \"200ms\"",
         );
     }
+    // Nobody stops its calls, so that a forbidden one is made for certain.
+    site.enable("local/forbids", "[supervision.breaker]\noff = true");
     site.enable("local/comes", "");
 }
 
@@ -65,7 +79,7 @@ fn caller(served: &Served<'_>, number: usize, over: &AtomicBool, tally: &Mutex<T
             1 => ("local/crashes".to_owned(), "crash", "{}".to_owned()),
             2 => ("local/floods".to_owned(), "flood", r#"{"lines":2000,"len":50}"#.to_owned()),
             3 if chance.below(10) == 0 => ("local/spins".to_owned(), "spin", "{}".to_owned()),
-            4 => ("local/crashes".to_owned(), "syscall", r#"{"nr":41}"#.to_owned()),
+            4 => ("local/forbids".to_owned(), "syscall", r#"{"nr":41}"#.to_owned()),
             5 => ("local/comes".to_owned(), "echo", "1".to_owned()),
             6 => ("local/nobody".to_owned(), "echo", "1".to_owned()),
             _ => (format!("local/good{}", chance.below(8)), "echo", format!("{number}")),
@@ -245,7 +259,7 @@ fn every_call_ends_and_nothing_is_left() {
         before.3,
         after.3
     ));
-    assert!(tally.longest < DEADLINE + LATE, "a call took {:?}", tally.longest);
+    assert!(tally.longest < DEADLINE + late(), "a call took {:?}", tally.longest);
     for outcome in ["ok ", "killed worker-died", "killed forbidden-call", "failed breaker-open"] {
         assert!(tally.outcomes.contains_key(outcome), "{outcome} did not happen: {:?}", tally.outcomes);
     }
@@ -253,8 +267,7 @@ fn every_call_ends_and_nothing_is_left() {
     // Workers that are kept are not always there at the same moment; each has four descriptors.
     assert!(after.0 <= before.0 + 16, "descriptors: {before:?} -> {after:?}");
     assert!(after.1 <= before.1 + 4, "threads: {before:?} -> {after:?}");
-    let most = before.2 + before.2 / 4 + (8 << 10);
-    assert!(after.2 <= most, "memory: {before:?} -> {after:?}");
+    assert!(after.2 <= before.2 + growth(before.2), "memory: {before:?} -> {after:?}");
     assert!(after.3 <= before.3 + 4, "files: {before:?} -> {after:?}");
     let workers = children(pid);
     served.signal(Signal::SIGTERM);
