@@ -1,6 +1,8 @@
 //! The profile documents, and the table of interfaces.
 
-use stockade_policy::{Capability, Interface, PluginType, Profile, ProfileError, Support, interface};
+use stockade_policy::{
+    Capability, Interface, PluginType, Policy, Profile, ProfileError, PublicKey, Support, interface,
+};
 
 #[test]
 fn the_four_profiles_are_what_their_types_promise() {
@@ -182,5 +184,31 @@ fn what_needs_a_socket_or_sends_to_a_plugin_is_refused_and_named() {
             panic!("{import}")
         };
         assert_eq!(named, operation);
+    }
+}
+
+#[test]
+fn a_publishers_keys_are_named_or_it_is_told_where_they_are_not() {
+    let key = format!("ed25519:{}", "0a".repeat(32));
+    let policy = |text: &str| Policy::parse(&format!("format = 1\nversion = 3\n{text}"));
+    let named = policy(&format!("\n[publishers.acme]\nkeys = [\"{key}\", \"{key}\"]\n")).unwrap();
+    let signer: PublicKey = key.parse().unwrap();
+    assert_eq!(named.publishers["acme"].keys, [signer]);
+    assert_eq!(named.wants_signature("acme/deps", &[signer]), None);
+    let other = PublicKey::new([1; 32]);
+    let wanted = named.wants_signature("acme/deps", &[other]).unwrap().to_string();
+    assert_eq!(wanted, "policy v3, rule publishers.acme, line 4");
+    // A name that only begins like it, and one that nobody named.
+    assert_eq!(named.wants_signature("acme-labs/deps", &[]), None);
+    assert_eq!(named.wants_signature("local/deps", &[]), None);
+    for (text, code, place) in [
+        ("[publishers.Acme]\nkeys = []", "policy-plugin", (3, 13)),
+        ("[publishers.acme]\nkeys = []", "policy-key", (3, 13)),
+        ("[publishers.acme]\nkeys = [\"ed25519:0A\"]", "policy-key", (4, 9)),
+        ("[publishers.acme]\nkey = []", "policy-syntax", (4, 1)),
+        ("[publishers]\nacme = 1", "policy-syntax", (4, 8)),
+    ] {
+        let error = policy(text).unwrap_err();
+        assert_eq!((error.fault.code(), (error.line, error.column)), (code, place), "{text}: {error}");
     }
 }
