@@ -14,6 +14,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod at;
 mod derive;
 mod document;
 mod error;
@@ -29,8 +30,9 @@ mod setting;
 pub mod signature;
 mod tool;
 
+pub use at::At;
 pub use derive::tools_of_world;
-pub use error::{At, PackageError};
+pub use error::PackageError;
 pub use hook::Hook;
 pub use manifest::{InstanceMode, MANIFEST_FILE, Manifest};
 pub use package::{Identity, MAX_COMPONENT, Package, SIGNATURE_FILE};
