@@ -152,6 +152,7 @@ pub(crate) fn package(name: String, component: &[u8], plugin_type: PluginType) -
         permissions: Vec::new(),
         settings: Vec::new(),
         instance: InstanceMode::default(),
+        signed_by: Vec::new(),
         contract: stockade_package::CONTRACTS[stockade_package::CONTRACTS.len() - 1].to_owned(),
     }
 }
