@@ -45,3 +45,21 @@ pub const TAIL_CHECKED: u64 = 8 * 1024 * 1024;
 pub const TORN_FILES: u32 = 1000;
 /// Findings that a report lists; one number says how many there are in all.
 pub const FINDINGS: usize = 1000;
+
+/// Bytes of a signed note: a checkpoint has under 500, and each witness that signs one adds 200.
+pub const NOTE: usize = 64 * 1024;
+/// Signatures under a note; the specification asks for 16 at least.
+pub const SIGNATURES: usize = 64;
+
+/// Bytes that readers take from a file at a time.
+pub const READ_BUFFER: usize = 256 * 1024;
+/// Bytes of a segment, decompressed: a thousand bytes of gzip can claim to be a million, so there is an end
+/// to what is read of one. Far above the size at which the log rotates.
+pub const SEGMENT_MOST: u64 = 8 * 1024 * 1024 * 1024;
+/// The size at which the log rotates at most, whatever the options say: half of what is read.
+pub const SEGMENT_BYTES_MOST: u64 = SEGMENT_MOST / 2;
+/// Bytes at the end of `checkpoints` that the log starts from; an entry has under two thousand. Verifying reads
+/// all of it.
+pub const NOTEBOOK: usize = 4 * 1024 * 1024;
+/// Records of what went wrong beside the log that wait to be written.
+pub const NOTICES: usize = 32;

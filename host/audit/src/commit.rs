@@ -1,8 +1,8 @@
 use std::fs::File;
 use std::ops::Range;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use crate::AuditError;
+use crate::{AuditError, disk};
 
 /// Group commit: whoever comes first flushes for everyone who has written by then.
 #[derive(Default)]
@@ -28,8 +28,14 @@ impl Commit {
         Self { state: Mutex::new(State { durable: next, ..State::default() }), done: Condvar::new() }
     }
 
-    /// Returns when record `seq` is on the disk. `written` says how many records the file has.
-    pub(crate) fn flush(&self, seq: u64, file: &File, written: impl Fn() -> u64) -> Result<(), AuditError> {
+    /// Returns when record `seq` is on the disk. `written` says how many records there are; `file` is asked after
+    /// that, so that it is the one that has the last of them. Those in files before it are on the disk already.
+    pub(crate) fn flush(
+        &self,
+        seq: u64,
+        file: impl Fn() -> Arc<File>,
+        written: impl Fn() -> u64,
+    ) -> Result<(), AuditError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if state.doubtful.contains(&seq) {
@@ -46,7 +52,7 @@ impl Commit {
         state.flushing = true;
         drop(state);
         let reached = written();
-        let result = file.sync_data();
+        let result = disk::sync(&file());
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.flushing = false;
         match &result {

@@ -1,18 +1,18 @@
 //! What is wrong with a log that does not verify.
 //!
-//! A second pass over the file, with the number and hashes of every line in memory. The records are put
+//! A second pass over the files, with the number and hashes of every line in memory. The records are put
 //! together again by what the hashes say; where a line stands, what is left over and what is missing are
 //! the findings.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::{self, BufReader};
 
 use crate::chain::Hash;
 use crate::entry::Parsed;
 use crate::lines::{Lines, Piece};
+use crate::pass::{damaged, within};
+use crate::segments::Files;
 use crate::verify::Report;
-use crate::{Finding, bounds, tail};
+use crate::{AuditError, Finding, tail};
 
 /// A line that is a record.
 struct Seen {
@@ -37,8 +37,9 @@ struct Bad {
 type Run = Vec<usize>;
 
 /// Adds what is wrong to `report`. `noticed` is the line at which the first pass saw that something is.
-pub(crate) fn run(file: &File, noticed: u64, report: &mut Report) -> io::Result<()> {
-    let (mut seen, bad) = read(file)?;
+/// Lines are counted over all files there; `base` is the first record that should be in them.
+pub(crate) fn run(files: &Files, base: u64, noticed: u64, report: &mut Report) -> Result<(), AuditError> {
+    let (mut seen, bad, starts) = read(files)?;
     let mut findings: Vec<(u64, Finding)> = Vec::new();
     let unique = first_of_each(&seen, &mut findings);
     let runs = runs(&mut seen, &unique);
@@ -53,39 +54,72 @@ pub(crate) fn run(file: &File, noticed: u64, report: &mut Report) -> io::Result<
             findings.push((line, Finding::Genesis { problem }));
         }
     }
-    missing(&seen, &chain, bad, &mut findings);
+    missing(&seen, &chain, base, bad, &mut findings);
     if findings.is_empty() {
         findings.push((noticed, Finding::Rewritten { line: noticed, seq: noticed.saturating_sub(1) }));
     }
     findings.sort_by_key(|(line, _)| *line);
-    findings.into_iter().for_each(|(_, finding)| report.add(finding));
+    for (line, finding) in findings {
+        let file = starts.partition_point(|start| *start < line).saturating_sub(1);
+        let local = |line: u64| {
+            let file = starts.partition_point(|start| *start < line).saturating_sub(1);
+            line - starts.get(file).copied().unwrap_or(0)
+        };
+        report.add(within(&files.files[file], finding.with_lines(local)));
+    }
     Ok(())
 }
 
-fn read(file: &File) -> io::Result<(Vec<Seen>, Vec<Bad>)> {
-    let mut lines = Lines::new(BufReader::with_capacity(bounds::LINE, file), 0);
-    let (mut seen, mut bad) = (Vec::new(), Vec::new());
-    for line in 1.. {
-        let offset = lines.offset;
-        match lines.next()? {
-            Piece::End | Piece::Torn(_) => break,
-            Piece::TooLong => {
-                bad.push(Bad { line, offset, problem: "it is longer than any record".into() });
+/// Everything that is there, and after how many lines each file begins.
+fn read(files: &Files) -> Result<(Vec<Seen>, Vec<Bad>, Vec<u64>), AuditError> {
+    let (mut seen, mut bad, mut starts) = (Vec::new(), Vec::new(), Vec::new());
+    let mut line = 0;
+    for (number, volume) in files.files.iter().enumerate() {
+        starts.push(line);
+        let last = number + 1 == files.files.len();
+        let mut lines = Lines::new(volume.read()?, 0);
+        loop {
+            let offset = lines.offset;
+            let piece = match lines.next() {
+                Ok(Piece::End) => break,
+                Ok(Piece::Torn(_)) if last => break,
+                Ok(piece) => piece,
+                Err(error) if damaged(volume, &error) => {
+                    line += 1;
+                    bad.push(Bad {
+                        line,
+                        offset,
+                        problem: format!("the file is damaged from here on: {error}"),
+                    });
+                    break;
+                }
+                Err(source) => return Err(volume.failed(source)),
+            };
+            line += 1;
+            match piece {
+                Piece::End => break,
+                Piece::Torn(_) => {
+                    bad.push(Bad { line, offset, problem: "the file ends within it".into() });
+                    break;
+                }
+                Piece::TooLong => {
+                    bad.push(Bad { line, offset, problem: "it is longer than any record".into() });
+                }
+                Piece::Line(text) => match Parsed::read(text) {
+                    Err(problem) => bad.push(Bad { line, offset, problem }),
+                    Ok(parsed) => seen.push(Seen {
+                        line,
+                        seq: parsed.wire.seq,
+                        prev: parsed.prev,
+                        hash: parsed.hash,
+                        intact: parsed.intact,
+                        genesis: (parsed.wire.seq == 0).then(|| tail::genesis(&parsed).err()).flatten(),
+                    }),
+                },
             }
-            Piece::Line(text) => match Parsed::read(text) {
-                Err(problem) => bad.push(Bad { line, offset, problem }),
-                Ok(parsed) => seen.push(Seen {
-                    line,
-                    seq: parsed.wire.seq,
-                    prev: parsed.prev,
-                    hash: parsed.hash,
-                    intact: parsed.intact,
-                    genesis: (parsed.wire.seq == 0).then(|| tail::genesis(&parsed).err()).flatten(),
-                }),
-            },
         }
     }
-    Ok((seen, bad))
+    Ok((seen, bad, starts))
 }
 
 /// One line for each hash: an unharmed one before a changed one, then the first.
@@ -217,11 +251,11 @@ fn moved(seen: &[Seen], chain: &mut [usize], findings: &mut Vec<(u64, Finding)>)
 }
 
 /// Finds the numbers that no line has, and the breaks between lines that are both unharmed.
-fn missing(seen: &[Seen], chain: &[usize], bad: Vec<Bad>, findings: &mut Vec<(u64, Finding)>) {
+fn missing(seen: &[Seen], chain: &[usize], base: u64, bad: Vec<Bad>, findings: &mut Vec<(u64, Finding)>) {
     let mut instead: HashMap<u64, (u64, u64)> = HashMap::new();
     let mut previous: Option<&Seen> = None;
     for record in chain.iter().map(|at| &seen[*at]) {
-        let expected = previous.map_or(0, |previous| previous.seq.saturating_add(1));
+        let expected = previous.map_or(base, |previous| previous.seq.saturating_add(1));
         if record.seq > expected {
             let (first, last) = (expected, record.seq - 1);
             let from = previous.map_or(0, |previous| previous.line);

@@ -97,6 +97,55 @@ pub enum AuditError {
     /// A head is not of the form `SEQ:HASH`.
     #[error("`{0}` is not SEQ:HASH with 64 hex digits of hash")]
     Head(String),
+    /// The key that checkpoints are signed with cannot be read or made.
+    #[error("cannot use the signing key {}", path.display())]
+    Key {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The log cannot go on in a new file, or do something else with its files.
+    #[error("cannot {step} {}", path.display())]
+    Segment {
+        /// What failed: rotate, compress, remove.
+        step: &'static str,
+        /// The segment.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The system gives no thread.
+    #[error("cannot start a thread of the audit log")]
+    Thread(#[source] io::Error),
+    /// A proof cannot be made, or does not hold.
+    #[error("{problem}")]
+    Proof {
+        /// Why.
+        problem: String,
+    },
+    /// A checkpoint that somebody kept is none.
+    #[error("the checkpoint to compare with cannot be used: {problem}")]
+    Kept {
+        /// Why.
+        problem: String,
+    },
+    /// A text is not a signed note, or not a checkpoint.
+    #[error("it is not a signed checkpoint: {problem}")]
+    Note {
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A text is not a public key as C2SP writes them.
+    #[error("`{text}` is not a verifier key: {problem}")]
+    VerifierKey {
+        /// The text.
+        text: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
 }
 
 impl AuditError {
@@ -115,6 +164,16 @@ impl AuditError {
             Self::Forked | Self::Reserved | Self::Closed | Self::Poisoned => "report this; it is a bug",
             Self::Random(_) => "check that getrandom(2) is allowed",
             Self::Head(_) => "give the head as verify printed it",
+            Self::Key { .. } => "make it a file of this user, mode 0600, with the 32 bytes that were in it",
+            Self::Segment { .. } => "see that the audit directory is writable and has room",
+            Self::Thread(_) => "raise the limit of processes and threads",
+            Self::Proof { .. } => {
+                "make a proof anew from the whole log, and verify the log if that does not hold"
+            }
+            Self::Note { .. } | Self::Kept { .. } => {
+                "give one note of the file `checkpoints`, or what a sink was handed"
+            }
+            Self::VerifierKey { .. } => "give the line of `audit.vkey`, as it was copied from beside the log",
         }
     }
 }

@@ -1,40 +1,30 @@
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::chain::{Hash, Head, LogId};
+use crate::checkpoint::origin;
 use crate::commit::Commit;
 use crate::floods::{Floods, Which};
+use crate::notary::Notary;
+use crate::note::VerifierKey;
 use crate::place::Place;
+use crate::post::{Notices, Post};
+use crate::restore;
+use crate::shared::{Inner, Shared, Work};
 use crate::tail::{self, Tail};
-use crate::writer::Writer;
-use crate::{AuditError, Clock, Decision, FloodLimits, Layer, Record, SystemClock};
+use crate::tree::Frontier;
+use crate::writer::{Start, Writer};
+use crate::{AuditError, Decision, Layer, Options, Record, disk, keeper, key, segments};
 
 /// A log that is open for writing, by this process alone.
 ///
 /// Every method can be called from any thread.
 pub struct Log {
-    inner: Mutex<Inner>,
-    commit: Commit,
-    /// How many records are in the file; written under the lock, read by whoever flushes.
-    written: AtomicU64,
-    /// A second handle of the same open file, so that a flush does not hold up appends.
-    flush: std::fs::File,
-    clock: Box<dyn Clock>,
-}
-
-struct Inner {
-    writer: Writer,
-    floods: Floods,
-    closed: bool,
-}
-
-/// How to open a [`Log`].
-pub struct Options {
-    /// When records are counted instead of written.
-    pub floods: FloodLimits,
-    /// Where the time comes from.
-    pub clock: Box<dyn Clock>,
+    shared: Arc<Shared>,
+    keeper: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// Says where a record is.
@@ -49,12 +39,6 @@ pub struct Receipt {
     pub verbatim: bool,
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        Self { floods: FloodLimits::default(), clock: Box::new(SystemClock) }
-    }
-}
-
 impl Receipt {
     /// As a head, to verify against later.
     pub const fn head(&self) -> Head {
@@ -62,11 +46,14 @@ impl Receipt {
     }
 }
 
+/// How long the end of a log waits for its sinks to take the last checkpoint.
+const LAST_DELIVERY: Duration = Duration::from_secs(5);
+
 impl Log {
     /// Opens the log in `dir`, or begins one; the directory is made where it is missing.
     ///
     /// A torn end is set aside in a file `audit.torn-N`, with a record of it. The end of the chain is
-    /// checked.
+    /// checked, and all that came after the last checkpoint.
     ///
     /// # Errors
     ///
@@ -76,54 +63,109 @@ impl Log {
         Self::open_with(dir, Options::default())
     }
 
-    /// As [`open`](Self::open), with limits and clock of the caller's.
+    /// As [`open`](Self::open), with limits, clock, and what else there is to choose.
     ///
     /// # Errors
     ///
     /// As [`open`](Self::open).
     pub fn open_with(dir: impl AsRef<Path>, options: Options) -> Result<Self, AuditError> {
+        let Options { floods, clock, checkpoints, sinks, segments: segment_policy, retention } = options;
         let place = Place::open(dir.as_ref())?;
-        let tail = tail::read(&place)?;
+        let names = segments::names(&place.dir)
+            .map_err(|source| AuditError::Directory { path: place.dir.clone(), source })?;
+        let tail = tail::read(&place, names.is_empty())?;
         let boot = boot_id();
         let flush = place.file.try_clone().map_err(|source| AuditError::File {
             step: "open",
             path: place.path.clone(),
             source,
         })?;
-        let now = options.clock.now();
+        let now = clock.now();
         let mut opening = Record::new(Layer::Log, "open", Decision::Noted)
             .operation("open")
             .detail("program", concat!("stockade-audit ", env!("CARGO_PKG_VERSION")))
             .detail("pid", std::process::id())
             .detail("uid", nix::unistd::getuid().as_raw());
-        let (writer, recovery) = match tail {
+        let (log, start, recovery, signing, certified) = match tail {
             Tail::Empty { recovery } => {
-                let id = LogId::random()?;
-                opening = opening.detail("log", id.to_string());
-                (Writer::new(place, boot, 0, 0, id.genesis()), recovery)
+                let log = LogId::random()?;
+                opening = opening.detail("log", log.to_string());
+                let signing = restore::signing(&place.dir, log)?;
+                if !signing.entries.noted.is_empty() {
+                    let problem = "the file is empty, and there are checkpoints of its records".into();
+                    return Err(AuditError::Unsound { path: place.path, seq: 0, problem });
+                }
+                let frontier = Frontier::default();
+                (log, Start { length: 0, first: 0, last: log.genesis(), frontier }, recovery, signing, 0)
             }
-            Tail::Sound { length, head, checked_from, recovery } => {
+            Tail::Sound { length, head, first, checked_from, recovery } => {
                 opening = opening.detail("checked_from", checked_from);
-                (Writer::new(place, boot, length, head.seq + 1, head.hash), recovery)
+                let signing = restore::signing(&place.dir, first.log)?;
+                let (frontier, certified) = restore::frontier(&place, first, length, head, &signing)?;
+                let start = Start { length, first: first.seq, last: head.hash, frontier };
+                (first.log, start, recovery, signing, certified)
             }
         };
-        let log = Self {
-            commit: Commit::starting_at(writer.next),
-            written: AtomicU64::new(writer.next),
-            inner: Mutex::new(Inner { writer, floods: Floods::new(options.floods), closed: false }),
-            flush,
-            clock: options.clock,
-        };
-        let mut inner = log.inner()?;
-        log.write(&mut inner, &opening, now)?;
+        let key_lost = signing.key_lost;
+        opening = opening.detail("key", signing.signer.verifier().to_string());
+        key::publish(&place.dir, &signing.signer)?;
+        let notices = Notices::default();
+        let post = Post::start(sinks, &notices)?;
+        let writer = Writer::new(place, boot, start);
+        let next = writer.next;
+        let shared = Arc::new(Shared {
+            tidying: Mutex::new(()),
+            inner: Mutex::new(Inner {
+                writer,
+                floods: Floods::new(floods),
+                closed: false,
+                due: (u64::MAX, u64::MAX),
+                rotate_from: 0,
+            }),
+            notary: Mutex::new(Notary::new(origin(log), signing, certified)),
+            post: Mutex::new(post),
+            work: Mutex::new(Work { tidy: !names.is_empty(), ..Work::default() }),
+            wake: Condvar::new(),
+            flush: Mutex::new(Arc::new(flush)),
+            commit: Commit::starting_at(next),
+            written: AtomicU64::new(next),
+            notices,
+            clock,
+            checkpoints,
+            segments: segment_policy,
+            retention,
+            log,
+        });
+        let log = Self { shared, keeper: Mutex::new(None) };
+        log.begin(&opening, recovery.as_ref(), key_lost, now)?;
+        *log.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper::start(&log.shared)?);
+        Ok(log)
+    }
+
+    fn begin(
+        &self,
+        opening: &Record,
+        recovery: Option<&Record>,
+        key_lost: bool,
+        now: crate::Moment,
+    ) -> Result<(), AuditError> {
+        let shared = &self.shared;
+        let mut inner = shared.inner()?;
+        shared.put(&mut inner, opening, now)?;
         if let Some(recovery) = recovery {
-            log.write(&mut inner, &recovery, now)?;
+            shared.put(&mut inner, recovery, now)?;
         }
-        let head = inner.writer.head();
+        if key_lost {
+            let lost = Record::new(Layer::Log, "key-lost", Decision::Noted)
+                .operation("open")
+                .reason("the key that signed the checkpoints so far is not there any more; another one signs from here")
+                .next_step("find out where the key went, and give auditors the new one by hand");
+            shared.put(&mut inner, &lost, now)?;
+        }
+        shared.next_due(&mut inner, now);
         inner.writer.place.sync_names().map_err(AuditError::Sync)?;
         drop(inner);
-        log.sync_to(head.seq)?;
-        Ok(log)
+        shared.checkpoint(None)
     }
 
     /// Appends a record. When this returns, the kernel has it: it survives the end of this process, kill −9
@@ -134,27 +176,7 @@ impl Log {
     /// The record is not in the log, and what it is about must not happen. Every append is refused until
     /// one can be written again; a `gap` record then says how many were.
     pub fn append(&self, record: &Record) -> Result<Receipt, AuditError> {
-        let mut inner = self.inner_for(record)?;
-        let receipt = self.append_or_count(&mut inner, record);
-        if receipt.is_err() {
-            inner.writer.count_refused();
-        }
-        receipt
-    }
-
-    fn append_or_count(&self, inner: &mut Inner, record: &Record) -> Result<Receipt, AuditError> {
-        let now = self.clock.now();
-        if inner.floods.is_due(now.monotonic) {
-            self.settle_floods(inner, Which::Due(now.monotonic))?;
-        }
-        // A count is a promise to write it: in the refused state nothing is promised.
-        let refusing = inner.writer.refusing.is_some();
-        if !refusing && !inner.floods.admits(record, now) {
-            let head = inner.writer.head();
-            return Ok(Receipt { seq: head.seq, hash: head.hash, verbatim: false });
-        }
-        let head = self.write(inner, record, now)?;
-        Ok(Receipt { seq: head.seq, hash: head.hash, verbatim: true })
+        self.shared.append(record)
     }
 
     /// Appends a record and returns once it is on the disk. Such a record is never counted away.
@@ -164,18 +186,7 @@ impl Log {
     /// As [`append`](Self::append). After [`AuditError::Sync`] the record may be in the file, and what it is
     /// about must not happen all the same.
     pub fn append_durable(&self, record: &Record) -> Result<Receipt, AuditError> {
-        let mut inner = self.inner_for(record)?;
-        let now = self.clock.now();
-        let head = match self.write(&mut inner, record, now) {
-            Ok(head) => head,
-            Err(error) => {
-                inner.writer.count_refused();
-                return Err(error);
-            }
-        };
-        drop(inner);
-        self.sync_to(head.seq)?;
-        Ok(Receipt { seq: head.seq, hash: head.hash, verbatim: true })
+        self.shared.append_durable(record)
     }
 
     /// Returns once record `seq` is on the disk. Callers that wait at the same time share one flush.
@@ -184,34 +195,18 @@ impl Log {
     ///
     /// It may not be on the disk, now or ever.
     pub fn sync_to(&self, seq: u64) -> Result<(), AuditError> {
-        let flushed = self.commit.flush(seq, &self.flush, || self.written.load(Ordering::Acquire));
-        match flushed {
-            Err(error @ AuditError::Sync(_)) => {
-                let now = self.clock.now();
-                Err(self.inner()?.writer.flush_failed(error, self.commit.doubtful(), now))
-            }
-            other => other,
-        }
+        self.shared.sync_to(seq)
     }
 
     /// Writes the flood counts that are due, looks whether the file is still there, and returns once all
-    /// that was written is on the disk. For the host's timer: it bounds how much a power cut can take.
+    /// that was written is on the disk. For the host's timer: it bounds how much a power cut can take, and how
+    /// late a checkpoint is on a log that nobody writes to.
     ///
     /// # Errors
     ///
     /// As [`append`](Self::append) and [`sync_to`](Self::sync_to).
     pub fn sync(&self) -> Result<Head, AuditError> {
-        let mut inner = self.inner()?;
-        if inner.closed {
-            return Err(AuditError::Closed);
-        }
-        let now = self.clock.now();
-        inner.writer.look(now)?;
-        self.settle_floods(&mut inner, Which::Due(now.monotonic))?;
-        let head = inner.writer.head();
-        drop(inner);
-        self.sync_to(head.seq)?;
-        Ok(head)
+        self.shared.sync()
     }
 
     /// Writes the flood counts of a launch that has ended.
@@ -220,8 +215,8 @@ impl Log {
     ///
     /// As [`append`](Self::append); the counts are kept and written later.
     pub fn settle(&self, launch: &str) -> Result<(), AuditError> {
-        let mut inner = self.inner()?;
-        self.settle_floods(&mut inner, Which::OfLaunch(launch))
+        let mut inner = self.shared.inner()?;
+        self.shared.settle_floods(&mut inner, Which::OfLaunch(launch))
     }
 
     /// The last record. Kept elsewhere, it lets [`verify`](crate::verify()) see truncation and rollback.
@@ -230,70 +225,135 @@ impl Log {
     ///
     /// A thread panicked while it wrote.
     pub fn head(&self) -> Result<Head, AuditError> {
-        Ok(self.inner()?.writer.head())
+        Ok(self.shared.inner()?.writer.head())
+    }
+
+    /// The public key of the checkpoints that are signed now.
+    ///
+    /// # Errors
+    ///
+    /// A thread panicked while it signed.
+    pub fn verifier_key(&self) -> Result<VerifierKey, AuditError> {
+        Ok(self.shared.notary()?.signer.verifier().clone())
+    }
+
+    /// Signs how far the log has come, now, and gives the note.
+    ///
+    /// # Errors
+    ///
+    /// The log or the checkpoint cannot be brought to the disk.
+    pub fn checkpoint(&self) -> Result<String, AuditError> {
+        self.shared.checkpoint(None)?;
+        let last = self.shared.notary()?.last();
+        last.map(|note| note.to_string()).ok_or(AuditError::Closed)
+    }
+
+    /// Ends the current file as a segment and goes on in a new one, whatever its size.
+    ///
+    /// # Errors
+    ///
+    /// The log goes on in the file that it has.
+    pub fn rotate(&self) -> Result<Head, AuditError> {
+        let mut inner = self.shared.open_inner()?;
+        self.shared.rotate(&mut inner, self.shared.clock.now())
+    }
+
+    /// Compresses closed segments and removes those that are not to be kept. The log's own thread does it
+    /// after every rotation; this is for whoever wants it done when the call returns.
+    ///
+    /// # Errors
+    ///
+    /// What could not be done is done the next time.
+    pub fn tidy(&self) -> Result<(), AuditError> {
+        self.shared.open_inner().map(drop)?;
+        self.shared.tidy()
+    }
+
+    /// Draws a new key and signs with it from here on. A record names both, and a checkpoint over that record is
+    /// signed by both: whoever trusts the old key is led to the new one.
+    ///
+    /// # Errors
+    ///
+    /// The old key goes on signing.
+    pub fn change_key(&self) -> Result<VerifierKey, AuditError> {
+        let shared = &self.shared;
+        // One change at a time, and no rotation in between.
+        let mut inner = shared.open_inner()?;
+        let dir = inner.writer.place.dir.clone();
+        let next = key::make(&dir, key::NEXT_SECRET, &origin(shared.log))?;
+        let new = next.verifier().clone();
+        let record = Record::new(Layer::Log, "key-change", Decision::Noted)
+            .operation("sign")
+            .detail("old", shared.notary()?.signer.verifier().to_string())
+            .detail("new", new.to_string());
+        let head = shared.put(&mut inner, &record, shared.clock.now())?;
+        if let Err(error) = shared.flush_to(head.seq) {
+            return Err(shared.flush_failed(&mut inner, error));
+        }
+        let snapshot = Shared::snapshot(&inner);
+        let mut notary = shared.notary()?;
+        let note = notary.certify(&snapshot, Some(&next))?;
+        // From here on the change is made: what is left is done by the next writer if need be.
+        let path = dir.join(key::SECRET);
+        notary.follow(next);
+        let renamed = disk::rename(&dir.join(key::NEXT_SECRET), &path).and_then(|()| disk::sync_names(&dir));
+        renamed.map_err(|source| AuditError::Key { path, source })?;
+        key::publish(&dir, &notary.signer)?;
+        if let Some(note) = note {
+            shared.post.lock().unwrap_or_else(PoisonError::into_inner).offer(&note);
+        }
+        Ok(new)
     }
 
     /// Whether an append would be tried now, or is being refused because the last one failed.
     pub fn is_refusing(&self) -> bool {
-        self.inner().map_or(true, |inner| inner.writer.refusing.is_some() || inner.closed)
+        self.shared.inner().map_or(true, |inner| inner.writer.refusing.is_some() || inner.closed)
     }
 
-    /// Writes all flood counts and a `close` record, and returns once everything is on the disk. Dropping
-    /// the log does the same and says nothing where it fails.
+    /// Writes all flood counts and a `close` record, and returns once everything is on the disk, signed, and
+    /// handed to the sinks, which have a few seconds for it. Dropping the log does the same and says nothing
+    /// where it fails.
     ///
     /// # Errors
     ///
     /// As [`append`](Self::append) and [`sync_to`](Self::sync_to).
     pub fn close(&self) -> Result<Head, AuditError> {
-        let mut inner = self.inner()?;
-        if inner.closed {
-            return Err(AuditError::Closed);
-        }
-        self.settle_floods(&mut inner, Which::All)?;
-        let now = self.clock.now();
-        let close = Record::new(Layer::Log, "close", Decision::Noted).operation("close");
-        let head = self.write(&mut inner, &close, now)?;
-        inner.closed = true;
+        let shared = &self.shared;
+        let mut inner = shared.open_inner()?;
+        let close = |inner: &mut Inner| {
+            shared.settle_floods(inner, Which::All)?;
+            let now = shared.clock.now();
+            let close = Record::new(Layer::Log, "close", Decision::Noted).operation("close");
+            let head = shared.write(inner, &close, now)?;
+            inner.closed = true;
+            Ok(head)
+        };
+        let head = close(&mut inner)?;
         drop(inner);
-        self.sync_to(head.seq)?;
+        let certified = shared.checkpoint(None);
+        self.stop();
+        certified?;
         Ok(head)
     }
 
-    fn inner(&self) -> Result<MutexGuard<'_, Inner>, AuditError> {
-        self.inner.lock().map_err(|_| AuditError::Poisoned)
-    }
-
-    fn inner_for(&self, record: &Record) -> Result<MutexGuard<'_, Inner>, AuditError> {
-        if record.layer == Layer::Log {
-            return Err(AuditError::Reserved);
+    /// Ends the log's threads. In a process that was forked off there are none.
+    fn stop(&self) {
+        if !self.shared.inner().is_ok_and(|inner| inner.writer.place.is_ours()) {
+            return;
         }
-        let inner = self.inner()?;
-        if inner.closed {
-            return Err(AuditError::Closed);
+        self.shared.work().stop = true;
+        self.shared.wake.notify_all();
+        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(keeper) = keeper {
+            let _ = keeper.join();
         }
-        Ok(inner)
-    }
-
-    fn write(&self, inner: &mut Inner, record: &Record, now: crate::Moment) -> Result<Head, AuditError> {
-        let head = inner.writer.write(record, now)?;
-        self.written.store(head.seq + 1, Ordering::Release);
-        Ok(head)
-    }
-
-    fn settle_floods(&self, inner: &mut Inner, which: Which<'_>) -> Result<(), AuditError> {
-        let now = self.clock.now();
-        let Inner { writer, floods, .. } = inner;
-        floods.settle(which, |summary| {
-            let head = writer.write(summary, now)?;
-            self.written.store(head.seq + 1, Ordering::Release);
-            Ok(())
-        })
+        self.shared.post.lock().unwrap_or_else(PoisonError::into_inner).stop(LAST_DELIVERY);
     }
 }
 
 impl std::fmt::Debug for Log {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Log").field("written", &self.written).finish_non_exhaustive()
+        f.debug_struct("Log").field("written", &self.shared.written).finish_non_exhaustive()
     }
 }
 
@@ -301,6 +361,7 @@ impl Drop for Log {
     fn drop(&mut self) {
         // Nobody is left to tell; a log without `close` says so itself.
         let _ = self.close();
+        self.stop();
     }
 }
 

@@ -1,11 +1,12 @@
 use std::fs::{self, DirBuilder, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg, OFlag};
 
-use crate::AuditError;
+use crate::segments::{self, NEXT};
+use crate::{AuditError, disk};
 
 /// The name of the log within its directory.
 pub(crate) const FILE: &str = "audit.jsonl";
@@ -37,14 +38,21 @@ impl Place {
 
         let path = dir.join(FILE);
         let existed = fs::symlink_metadata(&path).is_ok();
-        let file = File::options()
-            .read(true)
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
-            .open(&path)
-            .map_err(|source| AuditError::File { step: "open", path: path.clone(), source })?;
+        let segments = segments::names(dir).map_err(failed)?;
+        // No crash leaves segments without the file that goes on after them.
+        if !existed && !segments.is_empty() {
+            return Err(AuditError::Replaced { path, change: "deleted or moved away" });
+        }
+        let opened = if existed {
+            File::options()
+                .read(true)
+                .append(true)
+                .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
+                .open(&path)
+        } else {
+            disk::create(&path)
+        };
+        let file = opened.map_err(|source| AuditError::File { step: "open", path: path.clone(), source })?;
         let stat = file.metadata().map_err(|source| AuditError::File {
             step: "stat",
             path: path.clone(),
@@ -53,10 +61,6 @@ impl Place {
         guard(&path, &stat)?;
         if !stat.file_type().is_file() {
             return Err(AuditError::Exposed { path, problem: "is not a regular file" });
-        }
-        // A second name would be a way to the file that the directory's mode does not guard.
-        if stat.nlink() > 1 {
-            return Err(AuditError::Exposed { path, problem: "has a second name (hard link)" });
         }
         let identity = (stat.dev(), stat.ino());
         let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
@@ -69,14 +73,20 @@ impl Place {
         let place = Self { file, dir: dir.clone(), path, existed, identity, process: std::process::id() };
         // Between open and lock the last writer may have been replaced together with its file.
         place.still(None)?;
-        directory.sync_all().map_err(failed)?;
+        place.undo_rotation(&segments)?;
+        let names = place.file.metadata().map_err(failed)?.nlink();
+        // A second name would be a way to the file that the directory's mode does not guard.
+        if names > 1 {
+            return Err(AuditError::Exposed { path: place.path, problem: "has a second name (hard link)" });
+        }
+        disk::sync_names(dir).map_err(failed)?;
         Ok(place)
     }
 
     /// Whether the path still leads to this file, this file is still as long as this process made it,
     /// and this process is still the one that opened it.
     pub(crate) fn still(&self, length: Option<u64>) -> Result<(), AuditError> {
-        if std::process::id() != self.process {
+        if !self.is_ours() {
             return Err(AuditError::Forked);
         }
         let replaced = |change| Err(AuditError::Replaced { path: self.path.clone(), change });
@@ -99,10 +109,62 @@ impl Place {
         }
     }
 
+    /// Takes back what a rotation that was interrupted has left: the file's name as a segment, given before
+    /// its own name went to the next file, and that next file, in which nothing is that anybody relies on.
+    fn undo_rotation(&self, segments: &[segments::Name]) -> Result<(), AuditError> {
+        let undo = || {
+            for segment in segments {
+                let path = self.dir.join(&segment.file);
+                let stat = fs::symlink_metadata(&path)?;
+                if (stat.dev(), stat.ino()) == self.identity {
+                    disk::remove(&path)?;
+                }
+            }
+            disk::remove_if_there(&self.dir.join(NEXT))
+        };
+        undo().map_err(|source| AuditError::Directory { path: self.dir.clone(), source })
+    }
+
+    /// Goes on with `next`, which has taken the file's name.
+    pub(crate) fn follow(&mut self, next: Flock<File>) -> io::Result<()> {
+        let stat = next.metadata()?;
+        self.identity = (stat.dev(), stat.ino());
+        self.file = next;
+        Ok(())
+    }
+
     /// Makes changes of names in the directory durable.
     pub(crate) fn sync_names(&self) -> io::Result<()> {
-        File::open(&self.dir)?.sync_all()
+        disk::sync_names(&self.dir)
     }
+
+    /// Whether this process is the one that opened it.
+    pub(crate) fn is_ours(&self) -> bool {
+        std::process::id() == self.process
+    }
+}
+
+/// Reads a small file of the log's directory: no link, nobody else's, and without these rights of others.
+pub(crate) fn read_own(path: &Path, most: usize, others: u32) -> io::Result<Option<Vec<u8>>> {
+    let file =
+        File::options().read(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits()).open(path);
+    let file = match file {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let stat = file.metadata()?;
+    let own = stat.is_file() && stat.uid() == nix::unistd::geteuid().as_raw() && stat.mode() & others == 0;
+    if !own {
+        let problem = "it is not a file of this user alone";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, problem));
+    }
+    let mut bytes = Vec::new();
+    file.take(most as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > most {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is longer than such a file can be"));
+    }
+    Ok(Some(bytes))
 }
 
 /// Refuses what others could change. Reading is the auditors' group's right.

@@ -1,23 +1,27 @@
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufReader, Seek, SeekFrom};
+use std::io;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
 
-use crate::chain::{Hash, Head, LogId};
-use crate::entry::Parsed;
-use crate::lines::{Lines, Piece};
-use crate::{AuditError, Decision, Finding, Layer, bounds, diagnose, reader, tail};
+use crate::chain::{Head, LogId};
+use crate::note::VerifierKey;
+use crate::notebook::{self, Entries, FILE, REMOVED};
+use crate::pass::Pass;
+use crate::segments::{self, Content, Files, GZIP, Name, Volume};
+use crate::signatures::Claims;
+use crate::{AuditError, Checkpoint, Decision, Finding, Layer, bounds, diagnose, place};
 
 /// What a log says, and what is wrong with it.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// What is in it. With findings, of the records whose own hash holds.
     pub summary: Summary,
-    /// What is wrong, by line; at most [`bounds::FINDINGS`].
+    /// What is wrong, by file and line; at most [`bounds::FINDINGS`].
     pub findings: Vec<Finding>,
     /// How many findings there are in all.
     pub found: u64,
+    /// What was signed, and by whom.
+    pub signatures: Signatures,
 }
 
 /// What is in a log.
@@ -25,6 +29,10 @@ pub struct Report {
 pub struct Summary {
     /// Its random name.
     pub log: Option<LogId>,
+    /// In how many files it is.
+    pub files: u64,
+    /// What was removed of it by retention, if the rest follows from there.
+    pub removed: Option<Removed>,
     /// How many records it has.
     pub records: u64,
     /// How many bytes.
@@ -51,6 +59,55 @@ pub struct Summary {
     pub closed: bool,
 }
 
+/// Records that were removed because the operator's retention says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// The first of all.
+    pub first: u64,
+    /// The last.
+    pub last: u64,
+    /// The rule of the latest removal, from its record.
+    pub rule: Option<String>,
+}
+
+/// What was signed of a log, and by whom.
+#[derive(Clone, Debug, Default)]
+pub struct Signatures {
+    /// How many checkpoints are beside the log.
+    pub checkpoints: u64,
+    /// Whether they were held against a key that came from elsewhere. Otherwise the key was the log's own word: that
+    /// shows damage, and not a forger.
+    pub trusted: bool,
+    /// How many records the last good checkpoint is over.
+    pub signed: Option<u64>,
+    /// The last good checkpoint, as a note, to be kept elsewhere.
+    pub last: Option<String>,
+    /// The key that signed it.
+    pub key: Option<VerifierKey>,
+    /// Changes of keys that were followed.
+    pub key_changes: u64,
+    /// Checkpoints that somebody kept elsewhere and that this log continues.
+    pub kept: u64,
+}
+
+/// What an auditor brings along, from elsewhere than where the log is.
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    /// Public keys of the log.
+    pub keys: Vec<VerifierKey>,
+    /// Checkpoints of it: the text of one or several notes, as a sink was given them.
+    pub checkpoints: Vec<String>,
+    /// A head of it.
+    pub head: Option<Head>,
+}
+
+/// A copy of a log in memory: all files of its directory that verifying looks at.
+#[derive(Clone, Debug, Default)]
+pub struct Copy {
+    /// By name.
+    pub files: BTreeMap<String, Arc<[u8]>>,
+}
+
 impl Report {
     /// Whether nothing is wrong.
     pub fn is_sound(&self) -> bool {
@@ -65,151 +122,123 @@ impl Report {
     }
 }
 
-/// Reads the log at `path` (its directory or its file) from end to end and checks every record and the chain.
+/// Reads the log at `path` (its directory or its file) from end to end and checks every record, the chain, the tree
+/// and its checkpoints.
 ///
 /// Without `expected`, a log that was cut off at the end of a record, or exchanged for an older copy of
-/// itself, looks sound: only a head that was kept elsewhere shows it.
+/// itself with its checkpoints, looks sound: only what was kept elsewhere shows it. See [`verify_with`].
 ///
 /// # Errors
 ///
 /// The file cannot be read. What is wrong with its content is in the [`Report`].
 pub fn verify(path: impl AsRef<Path>, expected: Option<&Head>) -> Result<Report, AuditError> {
-    let (path, mut file) = reader::open(path.as_ref())?;
-    let failed = |source| AuditError::File { step: "read", path: path.clone(), source };
-    let mut pass = Pass { expected: expected.copied(), ..Pass::default() };
-    pass.run(&file).map_err(failed)?;
-    if let Some(noticed) = pass.broken {
-        file.seek(SeekFrom::Start(0)).map_err(failed)?;
-        diagnose::run(&file, noticed, &mut pass.report).map_err(failed)?;
-    }
-    let report = &mut pass.report;
-    if let Some((offset, bytes)) = pass.torn {
-        report.add(Finding::TornTail { offset, bytes });
-    }
-    if let Some(expected) = pass.expected {
-        match pass.at_expected {
-            Some(found) if found == expected.hash => {}
-            Some(found) => report.add(Finding::OtherHead { expected, found }),
-            None => {
-                let last = report.summary.head.map(|head| head.seq);
-                report.add(Finding::Truncated { last, expected });
-            }
-        }
-    }
-    Ok(pass.report)
+    verify_with(path, &Trust { head: expected.copied(), ..Trust::default() })
 }
 
-/// The one pass over a sound log.
-#[derive(Default)]
-struct Pass {
-    report: Report,
-    /// The line at which something other than a torn tail is wrong.
-    broken: Option<u64>,
-    /// The line being looked at, from 1.
-    at: u64,
-    torn: Option<(u64, u64)>,
-    expected: Option<Head>,
-    /// The hash of the record with the expected head's number.
-    at_expected: Option<Hash>,
-    previous: Option<Head>,
+/// The same, with keys, checkpoints and a head that the auditor has from elsewhere.
+///
+/// # Errors
+///
+/// The log cannot be read, or a checkpoint of the auditor's is none.
+pub fn verify_with(path: impl AsRef<Path>, trust: &Trust) -> Result<Report, AuditError> {
+    let path = path.as_ref();
+    // The checkpoints first: a log that is being written meanwhile has more records than they are over, not fewer.
+    let beside = |file: &str| {
+        let path = path.join(file);
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(AuditError::File { step: "read", path, source }),
+        }
+    };
+    let (notes, removed) = if path.is_dir() { (beside(FILE)?, beside(REMOVED)?) } else { (None, None) };
+    check(Files::find(path)?, notes.as_deref(), removed.as_deref(), trust)
 }
 
-/// How long a line that is just being written may take.
-const BEING_WRITTEN: Duration = Duration::from_millis(20);
-
-impl Pass {
-    fn run(&mut self, file: &File) -> std::io::Result<()> {
-        let mut lines = Lines::new(BufReader::with_capacity(bounds::LINE, file), 0);
-        let mut waited = false;
-        loop {
-            let offset = lines.offset;
-            match lines.next()? {
-                Piece::End => break,
-                Piece::Line(line) => {
-                    self.torn = None;
-                    self.at += 1;
-                    self.line(line);
-                }
-                Piece::TooLong => {
-                    self.at += 1;
-                    self.breaks();
-                }
-                Piece::Torn(part) => {
-                    // The writer may be in the middle of it.
-                    self.torn = Some((self.torn.map_or(offset, |(start, _)| start), part.len() as u64));
-                    if waited {
-                        break;
-                    }
-                    waited = true;
-                    std::thread::sleep(BEING_WRITTEN);
-                }
+impl Copy {
+    /// Reads a log's directory.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn read(dir: impl AsRef<Path>) -> Result<Self, AuditError> {
+        let dir = dir.as_ref();
+        let failed = |source| AuditError::Directory { path: dir.to_owned(), source };
+        let names = segments::names(dir).map_err(failed)?.into_iter().map(|name| name.file);
+        let mut files = BTreeMap::new();
+        for name in [place::FILE, FILE, REMOVED].into_iter().map(str::to_owned).chain(names) {
+            match std::fs::read(dir.join(&name)) {
+                Ok(bytes) => drop(files.insert(name, bytes.into())),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(failed(source)),
             }
         }
-        self.report.summary.bytes = lines.offset;
-        Ok(())
+        Ok(Self { files })
     }
 
-    fn breaks(&mut self) {
-        self.broken.get_or_insert(self.at);
-    }
-
-    fn line(&mut self, line: &[u8]) {
-        let Some(parsed) = Parsed::read(line).ok().filter(|parsed| parsed.intact) else {
-            self.breaks();
-            return;
+    /// As [`verify_with`], of this copy.
+    ///
+    /// # Errors
+    ///
+    /// There is no log in it, or a checkpoint of the auditor's is none.
+    pub fn verify(&self, trust: &Trust) -> Result<Report, AuditError> {
+        let mut files: Vec<Volume> = Vec::new();
+        let mut names: Vec<Name> = self.files.keys().filter_map(|file| Name::parse(file)).collect();
+        names.sort();
+        names.dedup_by_key(|name| name.first);
+        for Name { first, gzip, file } in names {
+            let content = Content::Memory(Arc::clone(&self.files[&file]), gzip);
+            files.push(Volume { name: file.into(), first: Some(first), content });
+        }
+        let Some(current) = self.files.get(place::FILE) else {
+            let source = io::ErrorKind::NotFound.into();
+            return Err(AuditError::File { step: "open", path: place::FILE.into(), source });
         };
-        let seq = parsed.wire.seq;
-        match self.previous {
-            None => match tail::genesis(&parsed) {
-                Ok(id) if seq == 0 => self.report.summary.log = Some(id),
-                _ => self.breaks(),
-            },
-            Some(previous) => {
-                if previous.seq.checked_add(1) != Some(seq) || previous.hash != parsed.prev {
-                    self.breaks();
-                }
-            }
-        }
-        let head = Head { seq, hash: parsed.hash };
-        self.previous = Some(head);
-        if self.expected.is_some_and(|expected| expected.seq == seq) {
-            self.at_expected = Some(head.hash);
-        }
-        self.report.summary.count(&parsed, head);
+        let content = Content::Memory(Arc::clone(current), place::FILE.ends_with(GZIP));
+        files.push(Volume { name: place::FILE.into(), first: None, content });
+        let beside = |file: &str| self.files.get(file).map(|bytes| &**bytes);
+        check(Files { files }, beside(FILE), beside(REMOVED), trust)
     }
 }
 
-impl Summary {
-    fn count(&mut self, parsed: &Parsed<'_>, head: Head) {
-        let wire = &parsed.wire;
-        self.records += 1;
-        self.head = Some(head);
-        *self.layers.entry(wire.layer).or_default() += 1;
-        *self.decisions.entry(wire.decision).or_default() += 1;
-        if self.first.is_none() {
-            self.first = Some((wire.seq, wire.time.to_string()));
+fn check(
+    files: Files,
+    notes: Option<&[u8]>,
+    removed: Option<&[u8]>,
+    trust: &Trust,
+) -> Result<Report, AuditError> {
+    let mut claims = Claims::new(notes, trust)?;
+    let statement = removed.and_then(|bytes| notebook::parse(bytes).noted.into_iter().next());
+    let mut pass = Pass::new(files, statement, trust.head);
+    pass.run(&mut claims)?;
+    let mut report = std::mem::take(&mut pass.report);
+    if let Some(noticed) = pass.broken {
+        diagnose::run(&pass.files, pass.base, noticed, &mut report)?;
+    }
+    pass.conclude(&mut report);
+    claims.conclude(&pass, &mut report);
+    Ok(report)
+}
+
+/// Reads the auditor's checkpoints.
+pub(crate) fn kept(texts: &[String]) -> Result<Vec<(String, Checkpoint, crate::SignedNote)>, AuditError> {
+    let mut kept = Vec::new();
+    for text in texts {
+        // One note, or several with an empty line after each.
+        let Entries { noted, unreadable, whole } = notebook::parse(text.as_bytes());
+        if let Some(bad) = unreadable.first() {
+            let problem = format!("line {} of it: {}", bad.line, bad.problem);
+            return Err(AuditError::Kept { problem });
         }
-        let last = self.last.get_or_insert_with(|| (wire.seq, String::new()));
-        // All times have the same form, so text order is time order.
-        if wire.time.as_ref() < last.1.as_str() {
-            self.clock_set_back += 1;
-        }
-        last.0 = wire.seq;
-        last.1.clear();
-        last.1.push_str(&wire.time);
-        self.closed = false;
-        if wire.layer == Layer::Log {
-            match wire.event.as_ref() {
-                "close" => self.closed = true,
-                "recovery" => self.recoveries += 1,
-                "gap" => self.gaps += 1,
-                "flood" => {
-                    if let Some(crate::Value::Number(count)) = wire.detail.get("count") {
-                        self.folded = self.folded.saturating_add(u64::try_from(*count).unwrap_or(0));
-                    }
-                }
-                _ => {}
-            }
+        kept.extend(noted.into_iter().map(|noted| (noted.note.to_string(), noted.checkpoint, noted.note)));
+        let rest = text[whole..].trim_start_matches('\n');
+        if !rest.trim().is_empty() {
+            let note: crate::SignedNote = rest.parse()?;
+            kept.push((note.to_string(), Checkpoint::of(&note)?, note));
         }
     }
+    if kept.is_empty() && !texts.is_empty() {
+        return Err(AuditError::Kept { problem: "there is no note in it".to_owned() });
+    }
+    Ok(kept)
 }

@@ -1,12 +1,16 @@
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
+use nix::fcntl::Flock;
+
 use crate::chain::{Hash, Head};
 use crate::line::{Stamp, write_line};
 use crate::place::Place;
-use crate::{AuditError, Decision, Layer, Moment, Record};
+use crate::tree::{self, Frontier};
+use crate::{AuditError, Decision, Layer, Moment, Record, disk};
 
 /// Appends after which the file is looked at again, and the time after which it is.
 const LOOK_APPENDS: u32 = 256;
@@ -17,15 +21,29 @@ pub(crate) struct Writer {
     pub(crate) place: Place,
     boot: String,
     /// How long the file is, by what this process knows.
-    length: u64,
+    pub(crate) length: u64,
+    /// The number of the file's first record.
+    pub(crate) first: u64,
     /// The number of the next record, and the hash of the last.
     pub(crate) next: u64,
     last: Hash,
+    /// The tree over all records so far, those of earlier files included.
+    pub(crate) frontier: Frontier,
     batch: Vec<u8>,
+    /// The leaves of the batch.
+    leaves: Vec<Hash>,
     appends: u32,
     looked: u64,
     /// Set while nothing can be written.
     pub(crate) refusing: Option<Refusing>,
+}
+
+/// What a log is continued from.
+pub(crate) struct Start {
+    pub(crate) length: u64,
+    pub(crate) first: u64,
+    pub(crate) last: Hash,
+    pub(crate) frontier: Frontier,
 }
 
 /// Why nothing can be written, and what the gap record will say about it.
@@ -41,9 +59,22 @@ pub(crate) struct Refusing {
 }
 
 impl Writer {
-    pub(crate) fn new(place: Place, boot: String, length: u64, next: u64, last: Hash) -> Self {
-        let batch = Vec::with_capacity(4096);
-        Self { place, boot, length, next, last, batch, appends: 0, looked: 0, refusing: None }
+    pub(crate) fn new(place: Place, boot: String, from: Start) -> Self {
+        let Start { length, first, last, frontier } = from;
+        Self {
+            place,
+            boot,
+            length,
+            first,
+            next: frontier.size(),
+            last,
+            frontier,
+            batch: Vec::with_capacity(4096),
+            leaves: Vec::with_capacity(2),
+            appends: 0,
+            looked: 0,
+            refusing: None,
+        }
     }
 
     /// The last record.
@@ -54,7 +85,7 @@ impl Writer {
     /// Writes `record`, after a gap record where there was a gap.
     pub(crate) fn write(&mut self, record: &Record, now: Moment) -> Result<Head, AuditError> {
         self.ready(now)?;
-        self.batch.clear();
+        self.begin();
         let mut head = Head { seq: self.next.wrapping_sub(1), hash: self.last };
         if let Some(refusing) = &self.refusing {
             let gap = refusing.record();
@@ -65,10 +96,44 @@ impl Writer {
         Ok(head)
     }
 
+    fn begin(&mut self) {
+        self.batch.clear();
+        self.leaves.clear();
+    }
+
     fn line(&mut self, prev: Head, record: &Record, moment: Moment) -> Head {
         let seq = prev.seq.wrapping_add(1);
         let stamp = Stamp { seq, moment, boot: &self.boot, prev: prev.hash };
-        Head { seq, hash: write_line(&mut self.batch, &stamp, record) }
+        let start = self.batch.len();
+        let hash = write_line(&mut self.batch, &stamp, record);
+        self.leaves.push(tree::leaf(&self.batch[start..self.batch.len() - 1]));
+        Head { seq, hash }
+    }
+
+    fn took(&mut self, head: Head) {
+        self.length += self.batch.len() as u64;
+        self.next = head.seq + 1;
+        self.last = head.hash;
+        self.leaves.drain(..).for_each(|leaf| self.frontier.push(leaf));
+    }
+
+    /// Puts `record` into `file`, which will be the next one, as its first, and brings it to the disk. Nothing
+    /// has changed before [`follow`](Self::follow).
+    pub(crate) fn write_ahead(&mut self, file: &File, record: &Record, now: Moment) -> io::Result<Head> {
+        self.begin();
+        let head = self.line(self.head(), record, now);
+        disk::write_all(file, &self.batch)?;
+        disk::sync(file)?;
+        Ok(head)
+    }
+
+    /// Goes on in the file that [`write_ahead`](Self::write_ahead) began and that now has the log's name.
+    pub(crate) fn follow(&mut self, file: Flock<File>, head: Head) -> io::Result<()> {
+        self.place.follow(file)?;
+        self.first = head.seq;
+        self.length = 0;
+        self.took(head);
+        Ok(())
     }
 
     /// Checks that the file is still ours, and in a refused state that it is whole.
@@ -96,7 +161,7 @@ impl Writer {
     fn put(&mut self, head: Head, now: Moment) -> Result<(), AuditError> {
         let result = self.write_batch().and_then(|()| match &self.refusing {
             Some(refusing) if refusing.doubtful.is_some() => {
-                self.place.file.sync_data().map_err(AuditError::Sync)
+                disk::sync(&self.place.file).map_err(AuditError::Sync)
             }
             _ => Ok(()),
         });
@@ -110,26 +175,21 @@ impl Writer {
             let _ = self.cut_off();
             return Err(error);
         }
-        self.length += self.batch.len() as u64;
-        self.next = head.seq + 1;
-        self.last = head.hash;
+        self.took(head);
         self.refusing = None;
         Ok(())
     }
 
     fn write_batch(&self) -> Result<(), AuditError> {
-        loop {
-            return match nix::unistd::write(&*self.place.file, &self.batch) {
-                Ok(written) if written == self.batch.len() => Ok(()),
-                // The rest is not tried: a record in two parts is not there at once, and the reason for a
-                // short write on a regular file is that the disk or the size limit is reached.
-                Ok(written) => Err(AuditError::Write(io::Error::new(
-                    io::ErrorKind::WriteZero,
-                    format!("{written} of {} bytes were written", self.batch.len()),
-                ))),
-                Err(nix::Error::EINTR) => continue,
-                Err(errno) => Err(AuditError::Write(errno.into())),
-            };
+        match disk::write(&self.place.file, &self.batch) {
+            Ok(written) if written == self.batch.len() => Ok(()),
+            // The rest is not tried: a record in two parts is not there at once, and the reason for a
+            // short write on a regular file is that the disk or the size limit is reached.
+            Ok(written) => Err(AuditError::Write(io::Error::new(
+                io::ErrorKind::WriteZero,
+                format!("{written} of {} bytes were written", self.batch.len()),
+            ))),
+            Err(error) => Err(AuditError::Write(error)),
         }
     }
 
@@ -138,7 +198,7 @@ impl Writer {
         let Some(refusing) = self.refusing.as_mut().filter(|refusing| refusing.torn) else { return Ok(()) };
         let size = self.place.file.metadata().map_err(AuditError::Write)?.size();
         if size > self.length {
-            self.place.file.set_len(self.length).map_err(AuditError::Write)?;
+            disk::cut(&self.place.file, self.length).map_err(AuditError::Write)?;
         }
         refusing.torn = false;
         Ok(())
@@ -196,7 +256,7 @@ impl Refusing {
 }
 
 /// An error with its causes, on one line.
-fn describe(error: &AuditError) -> String {
+pub(crate) fn describe(error: &AuditError) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {

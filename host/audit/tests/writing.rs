@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stockade_audit::{
-    AuditError, Decision, Entry, FloodLimits, Layer, Log, ManualClock, Moment, Options, Plugin, Reader,
-    Record, Report, verify,
+    AuditError, Decision, Entry, Finding, FloodLimits, Layer, Log, ManualClock, Moment, Options, Plugin,
+    Reader, Record, Report, verify,
 };
 
 struct Scratch {
@@ -170,12 +170,37 @@ fn f3_a_crash_within_the_first_record_begins_a_new_log() {
     let at = scratch();
     drop(Log::open(&at.dir).unwrap());
     let text = fs::read(&at.file).unwrap();
+    // The first checkpoint is over the first record, so a crash within that leaves none.
+    let checkpoints = at.dir.join("checkpoints");
+    fs::remove_file(&checkpoints).unwrap();
     fs::write(&at.file, &text[..50]).unwrap();
     drop(Log::open(&at.dir).unwrap());
     assert_eq!(events(&at.dir), ["open", "recovery", "close"]);
+    fs::remove_file(&checkpoints).unwrap();
     fs::write(&at.file, b"").unwrap();
     drop(Log::open(&at.dir).unwrap());
     assert_eq!(events(&at.dir), ["open", "recovery", "close"]);
+    sound(&at.dir);
+}
+
+#[test]
+fn f1_a_log_cut_off_before_its_last_checkpoint_is_not_gone_on_with() {
+    let at = scratch();
+    let log = Log::open(&at.dir).unwrap();
+    log.append(&refusal()).unwrap();
+    drop(log);
+    let text = fs::read_to_string(&at.file).unwrap();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    for kept in 1..lines.len() {
+        fs::write(&at.file, lines[..kept].concat()).unwrap();
+        assert!(matches!(Log::open(&at.dir), Err(AuditError::Unsound { .. })), "{kept}");
+        let report = verify(&at.dir, None).unwrap();
+        assert!(matches!(report.findings[..], [Finding::CutOff { .. }]), "{:?}", report.findings);
+    }
+    fs::write(&at.file, "").unwrap();
+    assert!(matches!(Log::open(&at.dir), Err(AuditError::Unsound { seq: 0, .. })));
+    fs::write(&at.file, &text).unwrap();
+    drop(Log::open(&at.dir).unwrap());
     sound(&at.dir);
 }
 
@@ -397,7 +422,8 @@ fn f6_made_up_operations_share_one_count_and_bounded_space() {
     let at = scratch();
     let clock = Arc::new(ManualClock::default());
     let floods = FloodLimits { burst: 5, ..FloodLimits::default() };
-    let log = Log::open_with(&at.dir, Options { floods, clock: Box::new(clock) }).unwrap();
+    let log =
+        Log::open_with(&at.dir, Options { floods, clock: Box::new(clock), ..Options::default() }).unwrap();
     let hostile = Plugin::new("hostile", "1.0.0", "aa", "node").shared();
     for number in 0..5_000 {
         log.append(&refusal().plugin(&hostile).operation(format!("made-up-{number}"))).unwrap();

@@ -235,7 +235,7 @@ fn an_approval_ends_and_no_clock_brings_it_back() {
     // Somebody has let this host run until after its end, and then set the clock back: the log remembers.
     let clock = std::sync::Arc::new(ManualClock::at(SystemClock.now()));
     clock.advance(Duration::from_secs(500));
-    let options = Options { floods: FloodLimits::default(), clock: Box::new(clock) };
+    let options = Options { floods: FloodLimits::default(), clock: Box::new(clock), ..Options::default() };
     drop(Log::open_with(desk.audit(), options).unwrap());
     let mut book = desk.open().unwrap();
     assert!(book.now() > until);
