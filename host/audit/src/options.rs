@@ -50,6 +50,18 @@ pub struct Retention {
     pub age: Option<Duration>,
 }
 
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let sinks: Vec<_> = self.sinks.iter().map(|sink| sink.name()).collect();
+        f.debug_struct("Options")
+            .field("checkpoints", &self.checkpoints)
+            .field("sinks", &sinks)
+            .field("segments", &self.segments)
+            .field("retention", &self.retention)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {

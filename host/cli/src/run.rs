@@ -60,7 +60,7 @@ pub(crate) fn load(
         trust: &loading.trust,
         namespaces: loading.namespaces,
     };
-    let host = builder.host(&home, |builder| builder)?;
+    let host = builder.host(&home, Ok)?;
     let progress = Progress::start("compiling and confining");
     let loaded =
         requests.into_iter().map(|request| host.load_blocking(request)).collect::<Result<Vec<_>, _>>();
@@ -99,7 +99,7 @@ impl Built<'_> {
     pub(crate) fn host(
         self,
         home: &Home,
-        more: impl FnOnce(HostBuilder) -> HostBuilder,
+        more: impl FnOnce(HostBuilder) -> Result<HostBuilder, Failure>,
     ) -> Result<Host, Failure> {
         let models = self.models.map(models::read).transpose()?.unwrap_or_default();
         let mut builder =
@@ -124,7 +124,7 @@ impl Built<'_> {
             })?;
             builder = builder.trust(pem);
         }
-        more(builder).build().map_err(|error| Failure::of(&error))
+        more(builder)?.build().map_err(|error| Failure::of(&error))
     }
 }
 

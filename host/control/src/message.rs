@@ -102,6 +102,8 @@ pub enum Request {
         /// In the user's words.
         why: String,
     },
+    /// Signs the audit log with a new key from here on.
+    ChangeAuditKey,
     /// Reads the configuration again.
     Reload,
     /// Whether the host can do its work.
@@ -118,6 +120,8 @@ pub enum Reply {
     Refused(RemoteProblem),
     /// It is done.
     Done,
+    /// The new public key of the audit log.
+    AuditKey(String),
     /// How the plugins do.
     Plugins(Vec<PluginStatus>),
     /// A plugin's tools.

@@ -358,6 +358,9 @@ async fn answered<O: Operations>(request: Request, operations: &O, uid: u32) -> 
         Request::Revoke { number, why } => {
             approval(operations, move |host| host.revoke(number, &person(uid), &why)).await?
         }
+        Request::ChangeAuditKey => {
+            Reply::AuditKey(apart(host, Host::change_audit_key).await.map_err(explained)?)
+        }
         Request::Reload => Reply::Reloaded(operations.reload().await?),
         Request::Health => Reply::Health(health(operations).await),
         Request::Metrics => Reply::Metrics(apart(host, |host| host.metrics()).await),

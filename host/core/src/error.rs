@@ -111,6 +111,12 @@ pub enum HostError {
         /// The rule.
         rule: Source,
     },
+    /// Not an address that checkpoints of the audit log could be sent to.
+    #[error("{url:?} is no address to send checkpoints to: https://HOST[:PORT][/PATH]")]
+    CheckpointUrl {
+        /// What was written.
+        url: String,
+    },
     /// The policy names the keys of the plugin's publisher, and none of them has signed it.
     #[error("{plugin} is not signed by a key of its publisher ({by})")]
     Unsigned {
@@ -297,6 +303,9 @@ impl Explain for HostError {
             ),
             Self::AbovePolicy { field, max, .. } => {
                 ("above-policy", field.clone(), format!("ask for at most {max}"))
+            }
+            Self::CheckpointUrl { .. } => {
+                ("bad-checkpoint-url", "audit.urls".into(), "correct the address, or remove it".into())
             }
             Self::Unsigned { plugin, .. } => (
                 "publisher-not-signed",

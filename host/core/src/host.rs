@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::available_parallelism;
 use std::time::Instant;
 
-use stockade_audit::{Decision, Layer, Log, Plugin as AuditPlugin, Record};
+use stockade_audit::{Decision, Layer, Log, Options as AuditOptions, Plugin as AuditPlugin, Record};
 use stockade_ipc::bounds::{CONFIG_VALUE, NAME};
 use stockade_ipc::{Load, World};
 use stockade_package::{InstanceMode, check_imports};
@@ -17,7 +17,7 @@ use crate::broker::{Broker, Delegation, Growth, Http, Tree};
 use crate::cache::Cache;
 use crate::call_id::CallId;
 use crate::compile::{Compiling, compile};
-use crate::egress::{Egress, Reach};
+use crate::egress::{Egress, Post, Reach};
 use crate::error::{HostError, memory_limit};
 use crate::flush::Flusher;
 use crate::history::History;
@@ -81,6 +81,8 @@ pub(crate) struct Inner {
 #[must_use]
 pub struct HostBuilder {
     audit: Option<PathBuf>,
+    log: AuditOptions,
+    checkpoint_urls: Vec<String>,
     state: Option<PathBuf>,
     programs: Option<PathBuf>,
     namespaces: Namespaces,
@@ -111,6 +113,8 @@ impl Host {
     pub fn builder() -> HostBuilder {
         HostBuilder {
             audit: None,
+            log: AuditOptions::default(),
+            checkpoint_urls: Vec::new(),
             state: None,
             programs: None,
             namespaces: Namespaces::default(),
@@ -304,6 +308,12 @@ impl Host {
         self.0.registry.all()
     }
 
+    /// Signs the audit log with a new key from here on, which the one before vouches for. The new public key, as C2SP's
+    /// signed notes write it.
+    pub fn change_audit_key(&self) -> Result<String, HostError> {
+        self.0.log.change_key().map(|key| key.to_string()).map_err(HostError::Audit)
+    }
+
     /// Leaves a record that somebody wanted to control this host who may not.
     pub fn refused_client(&self, socket: &Path, uid: &str, pid: Option<u32>) {
         tracing::warn!(
@@ -467,6 +477,19 @@ impl HostBuilder {
         self
     }
 
+    /// How the audit log is kept: when checkpoints are signed and who is handed them, when a file of it is closed, and which
+    /// are removed.
+    pub fn audit_options(mut self, options: AuditOptions) -> Self {
+        self.log = options;
+        self
+    }
+
+    /// Sends the log's checkpoints to this address as well, each as the body of a POST.
+    pub fn checkpoint_url(mut self, url: impl Into<String>) -> Self {
+        self.checkpoint_urls.push(url.into());
+        self
+    }
+
     /// Where compiled components and their key lie.
     pub fn state_dir(mut self, folder: impl Into<PathBuf>) -> Self {
         self.state = Some(folder.into());
@@ -533,7 +556,13 @@ impl HostBuilder {
         let cache = Cache::open(&state, programs.compiler.digest(), programs.worker.digest())
             .map_err(broken_state)?;
         let audit = self.audit.unwrap_or_else(|| state.join("audit"));
-        let log = Arc::new(Log::open(&audit).map_err(HostError::Audit)?);
+        let egress = Arc::new(Egress::new(&self.authorities)?);
+        let mut options = self.log;
+        for url in self.checkpoint_urls {
+            let post = Post::to(&url, &egress).ok_or(HostError::CheckpointUrl { url })?;
+            options.sinks.push(Box::new(post));
+        }
+        let log = Arc::new(Log::open_with(&audit, options).map_err(HostError::Audit)?);
         let book = Book::open(&state, &audit).map_err(HostError::Approvals)?;
         Scratch::remove_left(&state).map_err(broken_state)?;
         Ok(Host(Arc::new(Inner {
@@ -542,7 +571,7 @@ impl HostBuilder {
             programs,
             flusher: Flusher::start(Arc::clone(&log)).map_err(HostError::Sentinel)?,
             log,
-            egress: Arc::new(Egress::new(&self.authorities)?),
+            egress,
             registry: Arc::default(),
             models: self.models,
             policy: RwLock::new(Arc::new(self.policy)),

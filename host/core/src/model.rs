@@ -13,7 +13,7 @@ use stockade_ipc::bounds::MODEL_RESPONSE;
 use stockade_ipc::{FunctionCall, HttpFault, ModelMessage, ModelReply, ModelRequest};
 use stockade_policy::{Budget, HttpError, HttpScheme, HttpTarget, Unit};
 
-use crate::egress::{Content, Order, Reach};
+use crate::egress::{self, Content, Order, Reach};
 use crate::secret::{SecretError, SecretSource, Secrets};
 
 /// What prices are for: a million tokens.
@@ -80,14 +80,8 @@ impl Model {
     /// # Errors
     /// Where that is no endpoint.
     pub fn at(endpoint: &str, name: impl Into<String>) -> Result<Model, ModelError> {
-        let (scheme, rest) =
-            endpoint.split_once("://").ok_or_else(|| ModelError::Endpoint(endpoint.to_owned()))?;
-        let scheme = match scheme {
-            "https" => HttpScheme::Https,
-            "http" => HttpScheme::Http,
-            _ => return Err(ModelError::Endpoint(endpoint.to_owned())),
-        };
-        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (scheme, authority, path) =
+            egress::parts(endpoint).ok_or_else(|| ModelError::Endpoint(endpoint.to_owned()))?;
         if path.contains('?') {
             return Err(ModelError::Endpoint(endpoint.to_owned()));
         }

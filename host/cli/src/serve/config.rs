@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use stockade_host::{BreakerSettings, LoadRequest, Start, Supervision};
 
+use super::audit::AuditFile;
 use crate::args::Namespaces;
 use crate::failure::Failure;
 use crate::setup::Described;
@@ -34,6 +35,7 @@ pub(crate) struct Configuration {
     pub(crate) control: Control,
     pub(crate) metrics: Metrics,
     pub(crate) tracing: Tracing,
+    pub(crate) audit: AuditFile,
     pub(crate) restarts: RestartRates,
     /// How long running calls have to end when the host is stopped.
     pub(crate) drain: Option<String>,
@@ -195,6 +197,7 @@ pub(crate) fn read(path: &Path) -> Result<Read, Failure> {
     host.policy = host.policy.as_ref().map(seen);
     host.models = host.models.as_ref().map(seen);
     host.trust = host.trust.iter().map(seen).collect();
+    host.audit.files = host.audit.files.iter().map(seen).collect();
     host.control.socket = host.control.socket.as_ref().map(seen);
     let folder = base.join(&host.plugins);
     let below = host.supervision.upon(Supervision::service())?;

@@ -1,5 +1,6 @@
 //! `stockade serve`: a host that runs the plugins of a configuration until it is told to stop.
 
+mod audit;
 mod config;
 mod plugins;
 
@@ -73,14 +74,15 @@ pub(crate) fn run(arguments: Serve, log: LevelFilter) -> Result<Exit, Failure> {
         namespaces: read.host.namespaces,
     };
     let rates = read.host.restarts.clone();
-    let host = built.host(&home, |mut builder| {
+    let host = built.host(&home, |builder| {
+        let mut builder = read.host.audit.apply(builder)?;
         if let Some(most) = rates.per_second {
             builder = builder.restarts_per_second(most);
         }
-        match rates.of_all_per_second {
+        Ok(match rates.of_all_per_second {
             Some(most) => builder.restarts_of_all(most),
             None => builder,
-        }
+        })
     })?;
     // After a storm its threads are not needed any more.
     let keep = Duration::from_secs(1);

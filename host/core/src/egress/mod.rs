@@ -6,6 +6,7 @@ mod address;
 mod body;
 mod connect;
 mod exchange;
+mod post;
 
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -14,10 +15,12 @@ use ipnet::IpNet;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
+use stockade_policy::HttpScheme;
 use tokio::runtime::{Handle, Runtime};
 
 pub(crate) use body::Content;
 pub(crate) use exchange::{Event, Exchange, Order, fields};
+pub(crate) use post::Post;
 
 use crate::error::HostError;
 
@@ -39,6 +42,19 @@ pub(crate) struct Reach {
     pub(crate) request_bytes: u64,
     /// Bytes in the body of one response.
     pub(crate) response_bytes: u64,
+}
+
+/// The parts of a URL that an operator wrote: scheme, authority, and the path without its first `/`. None where it is
+/// none of HTTP.
+pub(crate) fn parts(url: &str) -> Option<(HttpScheme, &str, &str)> {
+    let (scheme, rest) = url.split_once("://")?;
+    let scheme = match scheme {
+        "https" => HttpScheme::Https,
+        "http" => HttpScheme::Http,
+        _ => return None,
+    };
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    Some((scheme, authority, path))
 }
 
 impl Egress {
