@@ -269,7 +269,9 @@ fn kill_children(stop: &AtomicBool, mut chance: Chance, killed: &AtomicUsize) {
     // One that was killed is there until it is waited for, and counts once.
     let mut recent = VecDeque::from([0; 16]);
     while !stop.load(Ordering::Relaxed) {
-        std::thread::sleep(chance.micros(3_000));
+        // Now and then long enough for a worker to be at work on a machine that has more to do.
+        let longest = if chance.below(16) == 0 { 100_000 } else { 3_000 };
+        std::thread::sleep(chance.micros(longest));
         let mut alive = listed_children();
         alive.retain(|pid| !recent.contains(pid));
         if alive.is_empty() {

@@ -181,12 +181,12 @@ impl Host {
         let digest = hex(&component.digest());
         self.look_at_approvals()?;
         let weighed = self.0.weigh(&package, digest, requests);
-        let lacking = weigh::refuse(&weighed, &trail)?;
+        weigh::refuse(&weighed, &trail)?;
         weigh::within_policy(&weighed.standard, &means)?;
         if means.observe || weighed.standard.observed.is_some() {
             meter.observe();
         }
-        let Weighed { signed_by, standard, resolution, .. } = weighed;
+        let Weighed { standard, resolution, .. } = &*weighed;
         let profile = Arc::new(standard.profile.clone());
         let trees = trees(&grants)?;
         let memory_bytes = memory_limit(memory_bytes, &profile.limits)?;
@@ -211,7 +211,7 @@ impl Host {
                 return Err(error.into());
             }
         };
-        trail.granted(&resolution.grants, &signed_by, &self.0.book())?;
+        trail.granted(&resolution.grants, &weighed.signed_by, &self.0.book())?;
         let load = Load {
             grants: resolution.grants.clone(),
             tool_interface: world.tool_interface,
@@ -220,7 +220,7 @@ impl Host {
         };
         let (supervision, aside) = (means.supervision, means.aside);
         let broker =
-            self.broker(&standard, &identity.name, &load.grants, Provided { trees, config, means })?;
+            self.broker(standard, &identity.name, &load.grants, Provided { trees, config, means })?;
         let hooks = package.hooks;
         let made = Made {
             identity,
@@ -231,8 +231,8 @@ impl Host {
             scratch,
             tools,
             hooks,
-            lacking,
-            signed_by,
+            lacking: weighed.lacking.clone(),
+            signed_by: weighed.signed_by.clone(),
             meter,
             supervision,
         };

@@ -249,7 +249,7 @@ impl LoadRequest {
 
 /// Refuses what no plugin of the type may have, whoever asked for it. What only lacks an approval, or is forbidden and
 /// was only asked for by the manifest, is left out, and the plugin runs without it.
-pub(crate) fn refuse(weighed: &Weighed, trail: &Trail) -> Result<Vec<Lacking>, HostError> {
+pub(crate) fn refuse(weighed: &Weighed, trail: &Trail) -> Result<(), HostError> {
     if let Some(error) = weighed.unsigned() {
         trail.not_loaded("signature", &weighed.plugin, &error.to_string())?;
         return Err(error);
@@ -261,7 +261,7 @@ pub(crate) fn refuse(weighed: &Weighed, trail: &Trail) -> Result<Vec<Lacking>, H
             return Err(error);
         }
     }
-    Ok(weighed.lacking.clone())
+    Ok(())
 }
 
 /// The ranges of addresses that requests may reach: those of the policy, and those given by hand where the policy
@@ -310,10 +310,10 @@ pub(crate) fn within_policy(standard: &Standard, means: &Means) -> Result<(), Ho
 }
 
 impl Inner {
-    /// Weighs by the documents that are in force now.
-    pub(crate) fn weigh(&self, package: &Package, component: String, requests: Vec<Request>) -> Weighed {
+    /// Weighs by the documents that are in force now. Boxed: threads of embedding programs may be small.
+    pub(crate) fn weigh(&self, package: &Package, component: String, requests: Vec<Request>) -> Box<Weighed> {
         let policy = self.policy();
         let book = self.book();
-        weighed(package, component, requests, &policy, (&book.standing(), book.now()))
+        Box::new(weighed(package, component, requests, &policy, (&book.standing(), book.now())))
     }
 }

@@ -81,7 +81,7 @@ impl Package {
         path: &Path,
         plugin_type: Option<PluginType>,
     ) -> Result<Self, PackageError> {
-        let Contents { manifest, component, signed_by, .. } = Contents::read(folder, path)?;
+        let Contents { manifest, component, signed_by, .. } = *Contents::read(folder, path)?;
         if let Some(asked) = plugin_type.filter(|&asked| asked != manifest.plugin_type) {
             return Err(PackageError::TypeConflict { manifest: manifest.plugin_type, asked });
         }
@@ -133,23 +133,41 @@ pub(crate) struct Contents {
 }
 
 impl Contents {
-    pub(crate) fn read(folder: &Folder, path: &Path) -> Result<Contents, PackageError> {
+    /// In steps of their own: a manifest takes the deepest stack of all, and nothing large is to lie below it.
+    pub(crate) fn read(folder: &Folder, path: &Path) -> Result<Box<Contents>, PackageError> {
+        let mut contents = Contents::manifest(folder, path)?;
+        contents.read_component(folder, path)?;
+        contents.read_signature(folder, path)?;
+        Ok(contents)
+    }
+
+    fn manifest(folder: &Folder, path: &Path) -> Result<Box<Contents>, PackageError> {
+        let text = Contents::text(folder, path)?;
+        let manifest = Manifest::parse(document::text(&text)?)?;
+        let (component, signed_by) = (Vec::new(), Vec::new());
+        Ok(Box::new(Contents { manifest, text, component, envelope: None, signed_by }))
+    }
+
+    fn text(folder: &Folder, path: &Path) -> Result<Vec<u8>, PackageError> {
         let file =
             folder.file(MANIFEST_FILE)?.ok_or_else(|| PackageError::NoManifest { path: path.to_owned() })?;
-        let text = folder::read(file, &path.join(MANIFEST_FILE), MAX_MANIFEST)?;
-        let manifest = Manifest::parse(document::text(&text)?)?;
-        let file = folder
-            .file(&manifest.component)?
-            .ok_or_else(|| PackageError::ComponentMissing { path: manifest.component.clone() })?;
-        let component = component(file, &path.join(&manifest.component))?;
-        let mut contents = Contents { manifest, text, component, envelope: None, signed_by: Vec::new() };
-        if let Some(file) = folder.file(SIGNATURE_FILE)? {
-            let bytes = folder::read(file, &path.join(SIGNATURE_FILE), MAX_ENVELOPE)?;
-            let envelope = Envelope::parse(&bytes)?;
-            contents.signed_by = signers(Signed::Plugin, &contents.files(), &envelope)?;
-            contents.envelope = Some(envelope);
-        }
-        Ok(contents)
+        folder::read(file, &path.join(MANIFEST_FILE), MAX_MANIFEST)
+    }
+
+    fn read_component(&mut self, folder: &Folder, path: &Path) -> Result<(), PackageError> {
+        let name = &self.manifest.component;
+        let file = folder.file(name)?.ok_or_else(|| PackageError::ComponentMissing { path: name.clone() })?;
+        self.component = component(file, &path.join(name))?;
+        Ok(())
+    }
+
+    fn read_signature(&mut self, folder: &Folder, path: &Path) -> Result<(), PackageError> {
+        let Some(file) = folder.file(SIGNATURE_FILE)? else { return Ok(()) };
+        let bytes = folder::read(file, &path.join(SIGNATURE_FILE), MAX_ENVELOPE)?;
+        let envelope = Envelope::parse(&bytes)?;
+        self.signed_by = signers(Signed::Plugin, &self.files(), &envelope)?;
+        self.envelope = Some(envelope);
+        Ok(())
     }
 
     /// What a publisher signs.
