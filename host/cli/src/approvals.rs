@@ -44,14 +44,9 @@ pub(crate) fn run(arguments: ApprovalsArguments) -> Result<Exit, Failure> {
     }
 }
 
-/// Whether a host runs that keeps the book.
-fn host_runs(asking: &Asking, home: &Home) -> bool {
-    asking.socket.is_some() || matches!(Running::find(&home.state), Ok(Some(_)))
-}
-
 fn all(asking: &Asking) -> Result<(Vec<ApprovalStatus>, Vec<Waiting>), Failure> {
     let home = Home::find(&asking.places)?;
-    if host_runs(asking, &home) {
+    if control::host_runs(asking, &home) {
         return match control::ask(asking, &Request::Approvals)? {
             Reply::Approvals(all, waiting) => Ok((all, waiting)),
             _ => Err(control::unexpected()),
@@ -152,7 +147,7 @@ fn change(
     here: impl FnOnce(&mut Book, &Log, &Approvers) -> Result<ApprovalStatus, BookError>,
 ) -> Result<ApprovalStatus, Failure> {
     let home = Home::find(&asking.places)?;
-    if host_runs(asking, &home) {
+    if control::host_runs(asking, &home) {
         let Reply::Approval(status, reloaded) = control::ask(asking, request)? else {
             return Err(control::unexpected());
         };

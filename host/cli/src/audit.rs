@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::{Value, json};
-use stockade_audit::{AuditError, Entry, Evidence, Head, Reader, Report, verify};
+use stockade_audit::{AuditError, Entry, Evidence, Head, Log, Reader, Report, verify};
+use stockade_control::{Reply, Request};
 use stockade_package::Problem;
 
-use crate::args::{Audit, AuditCommand, Places};
+use crate::args::{Asking, Audit, AuditCommand, Places};
+use crate::control;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::home::Home;
@@ -19,6 +21,7 @@ pub(crate) fn run(arguments: Audit) -> Result<Exit, Failure> {
     match arguments.command {
         AuditCommand::Tail { records, places, output } => tail(&places, records, output.format),
         AuditCommand::Show { seq, places, output } => show(&places, seq, output.format),
+        AuditCommand::ChangeKey { asking, output } => change_key(&asking, output.format),
         AuditCommand::Verify { head, places, output } => check(&places, head.as_deref(), output.format),
     }
 }
@@ -81,6 +84,27 @@ fn show(places: &Places, seq: u64, format: Format) -> Result<Exit, Failure> {
     match format {
         Format::Text => details(&entry).iter().for_each(|line| output::line(line)),
         Format::Json => output::document(&document(&entry)),
+    }
+    Ok(Exit::Ok)
+}
+
+fn change_key(asking: &Asking, format: Format) -> Result<Exit, Failure> {
+    let home = Home::find(&asking.places)?;
+    let key = if control::host_runs(asking, &home) {
+        match control::ask(asking, &Request::ChangeAuditKey)? {
+            Reply::AuditKey(key) => key,
+            _ => return Err(control::unexpected()),
+        }
+    } else {
+        let log = Log::open(&home.audit).map_err(|error| failed(&error))?;
+        log.change_key().map_err(|error| failed(&error))?.to_string()
+    };
+    match format {
+        Format::Json => output::document(&json!({ "schema": SCHEMA, "key": key })),
+        Format::Text => {
+            output::line(&key);
+            output::note("note: the log has it as a record, and the key before it has signed it; give auditors this one too");
+        }
     }
     Ok(Exit::Ok)
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use stockade_ipc::bounds::MODEL_RESPONSE;
 use stockade_ipc::{FunctionCall, HttpFault, ModelMessage, ModelReply, ModelRequest};
-use stockade_policy::{Budget, HttpError, HttpScheme, HttpTarget, Unit};
+use stockade_policy::{Budget, HttpError, HttpTarget, Unit};
 
 use crate::egress::{self, Content, Order, Reach};
 use crate::secret::{SecretError, SecretSource, Secrets};

@@ -279,6 +279,13 @@ pub(crate) enum AuditCommand {
         #[command(flatten)]
         output: Output,
     },
+    /// Sign the log with a new key from here on, which the one before vouches for; a running host does it itself.
+    ChangeKey {
+        #[command(flatten)]
+        asking: Asking,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Check every record and the chain; say what is wrong, and where.
     Verify {
         /// A head that was kept elsewhere: shows that the log was cut off or exchanged for an older copy.
@@ -313,6 +320,7 @@ impl Command {
             Self::Audit(Audit { command }) => match command {
                 AuditCommand::Tail { output, .. }
                 | AuditCommand::Show { output, .. }
+                | AuditCommand::ChangeKey { output, .. }
                 | AuditCommand::Verify { output, .. } => output.format,
             },
             Self::Show(arguments) => arguments.weighing.output.format,

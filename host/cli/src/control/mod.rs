@@ -69,6 +69,11 @@ fn known(problem: stockade_control::RemoteProblem) -> Problem {
     Problem { code: code.leak(), field, message, next_step }
 }
 
+/// Whether a host runs that is to do it.
+pub(crate) fn host_runs(asking: &Asking, home: &Home) -> bool {
+    asking.socket.is_some() || matches!(Running::find(&home.state), Ok(Some(_)))
+}
+
 pub(crate) fn ask(asking: &Asking, request: &Request) -> Result<Reply, Failure> {
     connect(asking)?.ask(request).map_err(|error| failure(&error))
 }

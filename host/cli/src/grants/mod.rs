@@ -8,7 +8,7 @@ pub(crate) use suggest::warning;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use stockade_control::{Reply, Request, Running};
+use stockade_control::{Reply, Request};
 use stockade_host::{Book, Granted, GrantsReport, Lacking, Weighed, grants_digest};
 use stockade_policy::{Unresolved, is_plugin_name};
 
@@ -73,9 +73,8 @@ pub(crate) fn running(plugin: &Path, asking: &Asking) -> Result<Option<GrantsRep
     let Some(name) = plugin.to_str().filter(|name| is_plugin_name(name) && !plugin.exists()) else {
         return Ok(None);
     };
-    if asking.socket.is_none() {
-        let home = Home::find(&asking.places)?;
-        let Ok(Some(_)) = Running::find(&home.state) else { return Ok(None) };
+    if !control::host_runs(asking, &Home::find(&asking.places)?) {
+        return Ok(None);
     }
     match control::ask(asking, &Request::Grants { plugin: name.to_owned() })? {
         Reply::Grants(report) => Ok(Some(report)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{Request, Response, Uri, Version};
+use http::{Method, Request, Response, Uri, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -43,8 +43,8 @@ impl Post {
         // The operator named it: wherever it is, it is meant.
         let anywhere = [IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())];
         let connected = connect(&self.egress, target, &anywhere, CONNECT).await.map_err(failed)?;
-        let mut request = Request::post("/").body(Full::new(Bytes::copy_from_slice(note.as_bytes())));
-        let request = request.as_mut().map_err(io::Error::other)?;
+        let mut request = Request::new(Full::new(Bytes::copy_from_slice(note.as_bytes())));
+        *request.method_mut() = Method::POST;
         let text = HeaderValue::from_static("text/plain; charset=utf-8");
         request.headers_mut().insert(header::CONTENT_TYPE, text);
         let uri = |text: &str| text.parse::<Uri>().map_err(io::Error::other);
@@ -57,7 +57,7 @@ impl Post {
             let http2 = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await;
             let (mut sender, connection) = http2.map_err(io::Error::other)?;
             tokio::spawn(connection);
-            sender.send_request(std::mem::take(request)).await.map_err(io::Error::other)
+            sender.send_request(request).await.map_err(io::Error::other)
         } else {
             *request.uri_mut() = uri(&target.path_with_query())?;
             let host = HeaderValue::from_str(&target.authority()).map_err(io::Error::other)?;
@@ -65,7 +65,7 @@ impl Post {
             let http1 = hyper::client::conn::http1::handshake(io).await;
             let (mut sender, connection) = http1.map_err(io::Error::other)?;
             tokio::spawn(connection);
-            sender.send_request(std::mem::take(request)).await.map_err(io::Error::other)
+            sender.send_request(request).await.map_err(io::Error::other)
         }
     }
 }
