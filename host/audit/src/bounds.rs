@@ -63,3 +63,6 @@ pub const SEGMENT_BYTES_MOST: u64 = SEGMENT_MOST / 2;
 pub const NOTEBOOK: usize = 4 * 1024 * 1024;
 /// Records of what went wrong beside the log that wait to be written.
 pub const NOTICES: usize = 32;
+/// Keys that a log names whose signatures are looked at where the auditor brings none. A key is lost or changed a
+/// few times in a log's life; each costs one more look at every checkpoint.
+pub const NAMED_KEYS: usize = 16;

@@ -1,5 +1,6 @@
 //! The one pass over a log: every line, the chain, the tree.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::scan::Line;
 use crate::segments::{Content, Files, Volume};
 use crate::signatures::Claims;
 use crate::tree::{self, Frontier};
-use crate::{AuditError, Decision, Finding, Layer, Removed, Report, Summary, tail};
+use crate::{AuditError, Decision, Finding, Layer, Removed, Report, Summary, bounds, tail};
 
 /// How long a line that is just being written may take.
 const BEING_WRITTEN: Duration = Duration::from_millis(20);
@@ -36,8 +37,8 @@ pub(crate) struct Pass {
     counts: Counts,
     /// What the records say of removals: the last record that is gone, and the rule.
     retained: Option<(u64, String)>,
-    /// The first key that the log names.
-    pub(crate) key: Option<String>,
+    /// The keys that the log says it signs with.
+    pub(crate) keys: BTreeSet<String>,
     /// A file whose name is not that of its first record.
     misnamed: Vec<(Arc<str>, u64)>,
 }
@@ -74,7 +75,7 @@ impl Pass {
             frontier,
             counts: Counts::default(),
             retained: None,
-            key: None,
+            keys: BTreeSet::new(),
             misnamed: Vec::new(),
         }
     }
@@ -240,7 +241,7 @@ impl Pass {
                     self.retained = Some((last, text("rule").unwrap_or_default()));
                 }
             }
-            "open" if self.key.is_none() => self.key = text("key"),
+            "open" if self.keys.len() < bounds::NAMED_KEYS => self.keys.extend(text("key")),
             _ => {}
         }
     }

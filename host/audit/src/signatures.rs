@@ -69,11 +69,12 @@ impl Claims {
     /// Goes through the log's own checkpoints from the first trusted key on; says which are signed as they should
     /// be.
     fn follow_keys<'a>(&'a self, pass: &Pass, report: &mut Report) -> Vec<&'a Noted> {
-        let named = pass.key.as_ref().and_then(|key| key.parse::<VerifierKey>().ok());
+        // Without a key from elsewhere, those that the log names: that shows damage, and that is all.
+        let named = pass.keys.iter().filter_map(|key| key.parse::<VerifierKey>().ok());
         report.signatures.checkpoints = self.own.noted.len() as u64;
         report.signatures.trusted = !self.trusted.is_empty();
         let mut active: Vec<VerifierKey> =
-            if self.trusted.is_empty() { named.into_iter().collect() } else { self.trusted.clone() };
+            if self.trusted.is_empty() { named.collect() } else { self.trusted.clone() };
         let origin = report.summary.log.map(origin);
         let mut ever = active.clone();
         let mut good: Vec<&Noted> = Vec::new();
