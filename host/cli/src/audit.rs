@@ -103,7 +103,9 @@ fn change_key(asking: &Asking, format: Format) -> Result<Exit, Failure> {
         Format::Json => output::document(&json!({ "schema": SCHEMA, "key": key })),
         Format::Text => {
             output::line(&key);
-            output::note("note: the log has it as a record, and the key before it has signed it; give auditors this one too");
+            output::note(
+                "note: the log has it as a record, and the key before it has signed it; give auditors this one too",
+            );
         }
     }
     Ok(Exit::Ok)
