@@ -332,7 +332,8 @@ fn g17_plugins_that_all_crash_are_slowed_down_and_others_serve() {
     const TEST: &str = "g17_plugins_that_all_crash_are_slowed_down_and_others_serve";
     const PLUGINS: usize = 100;
     scene::alone(TEST, || {
-        let bench = Bench::with_probe(Namespaces::Cheap);
+        // With its brakes as they are for everybody.
+        let bench = Bench::build(probe_programs().path(), |host| host.namespaces(Namespaces::Cheap));
         let quiet = bench.probe(PluginType::Node, &[]);
         let before = Account::own();
         let crashing: Vec<_> = (0..PLUGINS).map(|_| bench.probe(PluginType::Node, &[])).collect();
