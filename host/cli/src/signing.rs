@@ -1,6 +1,7 @@
 //! `stockade key`, `sign` and `verify`: who stands behind a plugin, or behind the policy.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use serde_json::json;
@@ -97,7 +98,10 @@ fn policy_keys(state: &Path) -> Result<Vec<PublicKey>, Failure> {
     };
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        // A state folder that is none is told by whoever uses it.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
         Err(error) => return Err(bad(error.to_string())),
     };
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
