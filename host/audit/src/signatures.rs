@@ -168,6 +168,7 @@ impl Claims {
                 keys.extend([old.clone(), new.clone()]);
             }
         }
+        let mut before = Vec::new();
         for (_, checkpoint, note) in &self.kept {
             let size = checkpoint.size;
             if origin.as_ref().is_some_and(|origin| *origin != checkpoint.origin) {
@@ -195,7 +196,10 @@ impl Claims {
                     continue;
                 }
                 Some(false) => Finding::OtherRoot { size, after: pass.base, more: 0 },
-                None if size < pass.base => Finding::NotComparable { size, first: pass.base },
+                None if size < pass.base => {
+                    before.push(Finding::NotComparable { size, first: pass.base });
+                    continue;
+                }
                 None if last.is_none_or(|last| last.saturating_add(1) < size) => {
                     Finding::CutOff { last, size }
                 }
@@ -203,6 +207,12 @@ impl Claims {
                 None => continue,
             };
             report.add(Finding::Kept(Box::new(finding)));
+        }
+        // Who kept all of them has later ones too, which speak for the same records. Who has none has nothing to go by.
+        if report.signatures.kept > 0 {
+            report.signatures.before = before.len() as u64;
+        } else {
+            before.into_iter().for_each(|finding| report.add(Finding::Kept(Box::new(finding))));
         }
     }
 

@@ -88,6 +88,8 @@ pub struct Signatures {
     pub key_changes: u64,
     /// Checkpoints that somebody kept elsewhere and that this log continues.
     pub kept: u64,
+    /// Further ones of theirs, of records that were removed since.
+    pub before: u64,
 }
 
 /// What an auditor brings along, from elsewhere than where the log is.

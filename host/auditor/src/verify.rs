@@ -196,6 +196,12 @@ fn verdict(report: &Report, with_head: bool) -> Vec<String> {
     if signatures.kept > 0 {
         lines.push(format!("continues {} checkpoints that were kept elsewhere", signatures.kept));
     }
+    if signatures.before > 0 {
+        lines.push(format!(
+            "{} of those that were kept are of records that were removed since",
+            signatures.before
+        ));
+    }
     if let Some(head) = &summary.head {
         lines.push(format!("head: {head}"));
     }
@@ -231,7 +237,7 @@ fn document(report: &Report) -> Value {
         "signatures": {
             "checkpoints": signatures.checkpoints, "key_from_elsewhere": signatures.trusted,
             "signed": signatures.signed, "key": signatures.key.as_ref().map(ToString::to_string),
-            "key_changes": signatures.key_changes, "kept": signatures.kept, "last": signatures.last,
+            "key_changes": signatures.key_changes, "kept": signatures.kept, "kept_before": signatures.before, "last": signatures.last,
         },
     })
 }
