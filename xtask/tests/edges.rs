@@ -9,13 +9,14 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Each of our packages, and which others of ours it may use, tests and build scripts included.
-const MAY_USE: [(&str, &[&str]); 15] = [
+const MAY_USE: [(&str, &[&str]); 16] = [
     ("stockade-policy", &[]),
     ("stockade-ipc", &["stockade-policy"]),
     ("stockade-seal", &["stockade-ipc", "stockade-policy"]),
     ("stockade-worker", &["stockade-ipc", "stockade-policy", "stockade-seal"]),
     ("stockade-compiler", &["stockade-ipc", "stockade-policy", "stockade-seal"]),
     ("stockade-audit", &["stockade-ipc", "stockade-policy"]),
+    ("stockade-auditor", &["stockade-audit"]),
     ("stockade-package", &["stockade-audit", "stockade-ipc", "stockade-policy"]),
     ("stockade-host", &["stockade-audit", "stockade-ipc", "stockade-package", "stockade-policy"]),
     (
@@ -28,6 +29,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
         &[
             "stockade-attack",
             "stockade-audit",
+            "stockade-auditor",
             "stockade-control",
             "stockade-host",
             "stockade-ipc",

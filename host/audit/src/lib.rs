@@ -62,6 +62,7 @@ pub use escape::escape_for_terminal;
 pub use finding::Finding;
 pub use floods::FloodLimits;
 pub use layer::{Evidence, Layer};
+pub use lines::{Lines, Piece};
 pub use log::{Log, Options, Receipt};
 pub use reader::Reader;
 pub use record::{Decision, Plugin, Record, Rule};

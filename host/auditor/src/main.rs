@@ -1,0 +1,41 @@
+//! `stockade-audit`: the auditor's program. It needs the log and nothing else of Stockade.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use stockade_auditor::{Format, Read, failure, usual_log};
+
+#[derive(Parser)]
+#[command(name = "stockade-audit", version, about = "Read and judge a Stockade audit log", after_help = EXITS)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    #[command(flatten)]
+    Read(Read),
+}
+
+const EXITS: &str = "\
+Exit codes:
+  0  it worked
+  1  it worked, and something is not as it should be: no such record, a line that is none, a wrong index
+  2  the command line, or what it names, is wrong; the log or the index cannot be read";
+
+fn main() -> ExitCode {
+    let Command::Read(read) = Arguments::parse().command;
+    let format = read.format();
+    match read.run(usual_log().as_deref()) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            let text = failure(&error, format);
+            match format {
+                Format::Text => eprintln!("{text}"),
+                Format::Json => println!("{text}"),
+            }
+            error.exit().into()
+        }
+    }
+}
