@@ -12,6 +12,7 @@ use crate::error::AuditorError;
 use crate::exit::Exit;
 use crate::explain::explain;
 use crate::export::{Exporter, Journal, Target};
+use crate::filter::Filter;
 use crate::index::{Index, usual};
 use crate::output::{self, Format, SCHEMA, safe};
 use crate::show;
@@ -142,11 +143,30 @@ impl Count {
         let auditor = Auditor::open(self.at.log(usual)?, &lookup)?;
         auditor.notes.iter().for_each(|text| note(text));
         let mut stats = Stats::by(self.by);
-        let question = Question { filter: self.which.into(), ..Question::default() };
-        let answer = auditor.find(&question, &mut |located| {
-            stats.count(&located.entry);
-            Ok(())
-        })?;
+        let filter: Filter = self.which.into();
+        let floods = filter.floods();
+        let of = |filter: &Filter| Question { filter: filter.clone(), ..Question::default() };
+        let answer = if auditor.index().is_some() {
+            auditor.find(&of(&floods), &mut |located| {
+                stats.flood(&located.entry, &filter);
+                Ok(())
+            })?;
+            auditor.find(&of(&filter), &mut |located| {
+                stats.count(&located.entry);
+                Ok(())
+            })?
+        } else {
+            // All is read anyway: once is enough.
+            auditor.find(&Question::default(), &mut |located| {
+                if floods.matches(&located.entry) {
+                    stats.flood(&located.entry, &filter);
+                }
+                if filter.matches(&located.entry) {
+                    stats.count(&located.entry);
+                }
+                Ok(())
+            })?
+        };
         stats.show(out, self.at.format)?;
         Ok(damages(&answer.damages))
     }

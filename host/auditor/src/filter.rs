@@ -69,6 +69,29 @@ impl FromStr for Pattern {
 }
 
 impl Filter {
+    /// The flood records that may stand for records which fit.
+    pub fn floods(&self) -> Self {
+        Self {
+            layers: vec![Layer::Log],
+            event: Some(Pattern::Exact("flood".into())),
+            decisions: Vec::new(),
+            resource: None,
+            rule: None,
+            call: None,
+            trace: None,
+            ..self.clone()
+        }
+    }
+
+    /// Whether it asks for what only single records have, and the counts of floods have not.
+    pub fn is_of_single_records(&self) -> bool {
+        self.event.is_some()
+            || self.resource.is_some()
+            || self.rule.is_some()
+            || self.call.is_some()
+            || self.trace.is_some()
+    }
+
     /// Whether a record is one of those.
     pub fn matches(&self, entry: &Entry) -> bool {
         let record = &entry.record;

@@ -19,6 +19,8 @@ pub struct Follow {
     offset: u64,
     /// The last record that was shown.
     last: Option<u64>,
+    /// Whether the place is where a file begins, in which the last record has to be met again.
+    to_meet: bool,
 }
 
 /// What came.
@@ -40,7 +42,7 @@ impl Follow {
     /// It cannot be opened.
     pub fn after(log: &Path, last: Option<u64>) -> Result<Self, AuditorError> {
         let source = Source::open(log)?;
-        let mut follow = Self { log: log.to_owned(), source, file: 0, offset: 0, last };
+        let mut follow = Self { log: log.to_owned(), source, file: 0, offset: 0, last, to_meet: false };
         follow.find_place();
         Ok(follow)
     }
@@ -69,20 +71,26 @@ impl Follow {
     /// The file that the record after the last one is in.
     fn find_place(&mut self) {
         let next = self.last.map_or(0, |last| last.saturating_add(1));
+        let first =
+            |file: usize| self.source.files.get(file).and_then(|file| file.first).map(|(first, _)| first);
         let at =
-            self.source.files.iter().rposition(|file| file.first.is_some_and(|(first, _)| first <= next));
-        (self.file, self.offset) = (at.unwrap_or(0), 0);
+            (0..self.source.files.len()).rev().find(|file| first(*file).is_some_and(|first| first <= next));
+        self.file = at.unwrap_or(0);
+        self.offset = 0;
+        self.to_meet = self.last.is_some_and(|last| first(self.file).is_none_or(|first| first <= last));
     }
 
     fn drain(&mut self) -> Result<Vec<News>, AuditorError> {
         let mut news = Vec::new();
         let mut records = self.source.read_from(self.file, self.offset);
         let mut last = self.last;
+        let mut met = false;
         while let Some(found) = records.next() {
             match found? {
                 Found::Damaged(damage) => news.push(News::Damaged(damage)),
                 Found::Record(located) => {
                     let seq = located.entry.seq;
+                    met |= last.is_some_and(|last| seq >= last);
                     if last.is_some_and(|last| seq <= last) {
                         continue;
                     }
@@ -96,6 +104,11 @@ impl Follow {
                 }
             }
         }
+        if self.to_meet && !met {
+            let path = self.source.files.last().map_or_else(|| self.log.clone(), |file| file.path.clone());
+            return Err(AuditorError::CutOff { path, last: self.last.unwrap_or_default() });
+        }
+        self.to_meet = false;
         (self.file, self.offset) = records.end();
         self.last = last;
         Ok(news)

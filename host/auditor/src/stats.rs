@@ -5,9 +5,10 @@ use std::io::Write;
 
 use clap::ValueEnum;
 use serde_json::{Map, Value, json};
-use stockade_audit::{Decision, Entry, Layer};
+use stockade_audit::{Decision, Entry};
 
 use crate::error::AuditorError;
+use crate::filter::Filter;
 use crate::output::{self, Format, SCHEMA, safe};
 
 /// Buckets of time.
@@ -57,6 +58,8 @@ pub struct Stats {
     groups: BTreeMap<Group, Count>,
     records: u64,
     folded: u64,
+    /// Of floods that may or may not be what was asked for.
+    unattributed: u64,
     first: Option<String>,
     last: Option<String>,
 }
@@ -67,35 +70,51 @@ impl Stats {
         Self { by, ..Self::default() }
     }
 
-    /// Counts a record. A flood's count goes where its records would have gone: layer, operation and decision are
-    /// exact; the time is that of the flood record, at most ten seconds later.
+    /// Counts a record as one.
     pub fn count(&mut self, entry: &Entry) {
-        let record = &entry.record;
         self.records += 1;
         self.first.get_or_insert_with(|| entry.time.clone());
         self.last = Some(entry.time.clone());
-        let mut group = Group {
-            bucket: self.by.map_or("", |by| by.bucket(&entry.time)).to_owned(),
-            plugin: record.plugin.as_ref().map_or_else(String::new, |plugin| plugin.name.clone()),
-            layer: record.layer.as_str().to_owned(),
-            operation: record.operation.to_string(),
-            decision: record.decision.as_str(),
-        };
-        if record.layer == Layer::Log && record.event == "flood" {
-            group.layer = record.detail.text("layer").unwrap_or("several").to_owned();
-            for decision in Decision::ALL {
-                let count =
-                    record.detail.number(decision.as_str()).and_then(|count| u64::try_from(count).ok());
-                let Some(count) = count.filter(|count| *count > 0) else { continue };
-                group.decision = decision.as_str();
-                let to = self.groups.entry(group.clone()).or_default();
+        let decision = entry.record.decision;
+        self.groups.entry(self.group(entry, entry.record.layer.as_str(), decision)).or_default().written += 1;
+    }
+
+    /// Counts the records that a flood record stands for, as far as they fit the filter. Plugin, layer, operation and
+    /// decision of a flood are exact; its time is that of the flood record, at most ten seconds later. What else a
+    /// filter asks for a count does not have: then it is only said that there were so many.
+    pub fn flood(&mut self, entry: &Entry, filter: &Filter) {
+        let detail = &entry.record.detail;
+        let layer = detail.text("layer").unwrap_or("several");
+        let fits =
+            |layer: &str| filter.layers.is_empty() || filter.layers.iter().any(|one| one.as_str() == layer);
+        for decision in Decision::ALL {
+            let count =
+                detail.number(decision.as_str()).and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
+            if count == 0 || !(filter.decisions.is_empty() || filter.decisions.contains(&decision)) {
+                continue;
+            }
+            // Of floods of several layers nobody knows which.
+            if (layer == "several" && !filter.layers.is_empty())
+                || (fits(layer) && filter.is_of_single_records())
+            {
+                self.unattributed = self.unattributed.saturating_add(count);
+            } else if fits(layer) {
+                let to = self.groups.entry(self.group(entry, layer, decision)).or_default();
                 to.folded = to.folded.saturating_add(count);
                 self.folded = self.folded.saturating_add(count);
             }
-            group.layer = Layer::Log.as_str().to_owned();
-            group.decision = record.decision.as_str();
         }
-        self.groups.entry(group).or_default().written += 1;
+    }
+
+    fn group(&self, entry: &Entry, layer: &str, decision: Decision) -> Group {
+        let record = &entry.record;
+        Group {
+            bucket: self.by.map_or("", |by| by.bucket(&entry.time)).to_owned(),
+            plugin: record.plugin.as_ref().map_or_else(String::new, |plugin| plugin.name.clone()),
+            layer: layer.to_owned(),
+            operation: record.operation.to_string(),
+            decision: decision.as_str(),
+        }
     }
 
     /// Prints what was counted.
@@ -116,6 +135,12 @@ impl Stats {
                 None => String::new(),
             }
         )];
+        if self.unattributed > 0 {
+            lines.push(format!(
+                "{} more in floods may be of these: a count does not say by event, resource, rule, call or trace",
+                self.unattributed
+            ));
+        }
         if self.groups.is_empty() {
             return lines;
         }
@@ -173,7 +198,8 @@ impl Stats {
             Value::Object(of)
         });
         json!({
-            "schema": SCHEMA, "records": self.records, "folded": self.folded, "first": self.first,
+            "schema": SCHEMA, "records": self.records, "folded": self.folded,
+            "unattributed": self.unattributed, "first": self.first,
             "last": self.last, "groups": groups.collect::<Vec<_>>(),
         })
     }

@@ -72,6 +72,8 @@ fn filters() -> Vec<Filter> {
         Filter { plugin: exact("acme/deps"), ..none() },
         Filter { plugin: prefix("acme/"), decisions: vec![Decision::Denied, Decision::Killed], ..none() },
         Filter { plugin: exact("nobody"), ..none() },
+        Filter { plugin: exact("nobody"), launch: Some("0192f0c1-2".into()), since: second(1), ..none() },
+        Filter { event: exact("flood"), operation: exact("none"), resource: prefix("/"), ..none() },
         Filter { digest: prefix("5f2c"), event: exact("refused"), ..none() },
         Filter { layers: vec![Layer::Seccomp, Layer::Sigsys], ..none() },
         Filter { layers: vec![Layer::Log], event: exact("flood"), ..none() },
@@ -83,7 +85,7 @@ fn filters() -> Vec<Filter> {
         Filter { resource: prefix("GET http://169.254.169.254/latest/meta-data/iam/"), ..none() },
         Filter { rule: prefix("default-deny:"), plugin: prefix("acme/a"), ..none() },
         Filter { launch: Some("0192f0c1-2".into()), ..none() },
-        Filter { launch: Some("0192f0c1-4".into()), call: Some(1), ..none() },
+        Filter { launch: Some("0192f0c1-5".into()), call: Some(1), ..none() },
         Filter { call: Some(5), ..none() },
         Filter { trace: Some("6d1f00aa.9".into()), ..none() },
         Filter { trace: Some("none".into()), ..none() },
@@ -111,6 +113,7 @@ fn every_filter_finds_by_index_what_it_finds_by_scan() {
         }
     }
     assert!(answers > 80, "{answers}");
+    assert!(sample.at["flood"] > 100, "the log has a flood to be found");
 }
 
 #[test]
@@ -187,7 +190,9 @@ fn an_index_of_another_log_is_seen_and_built_anew() {
 fn a_log_that_was_written_anew_makes_its_index_anew() {
     let at = scratch();
     let log = Log::open(&at.dir).unwrap();
-    (0..20).for_each(|_| drop(log.append(&refused("a", "/x")).unwrap()));
+    for _ in 0..20 {
+        log.append(&refused("a", "/x")).unwrap();
+    }
     drop(log);
     drop(open(&at));
     let file = at.dir.join("audit.jsonl");
@@ -223,7 +228,7 @@ fn whatever_is_no_index_is_built_anew_and_a_link_is_not_followed() {
     fs::remove_file(&at.index).unwrap();
     std::os::unix::fs::symlink(&precious, &at.index).unwrap();
     let result = Index::open(&at.index, &Source::open(&at.dir).unwrap());
-    assert!(matches!(result, Err(AuditorError::Index { .. }) | Ok(_)));
+    assert!(matches!(result, Err(AuditorError::Index { .. })));
     assert_eq!(fs::read_to_string(&precious).unwrap(), "kept");
 }
 
@@ -296,7 +301,9 @@ fn an_index_that_hides_is_found_by_its_checks() {
 fn lines_that_are_no_records_are_told_of_by_both_ways() {
     let at = scratch();
     let log = Log::open(&at.dir).unwrap();
-    (0..3).for_each(|_| drop(log.append(&refused("a", "/x")).unwrap()));
+    for _ in 0..3 {
+        log.append(&refused("a", "/x")).unwrap();
+    }
     drop(log);
     let file = at.dir.join("audit.jsonl");
     let lines: Vec<String> = fs::read_to_string(&file).unwrap().lines().map(str::to_owned).collect();
@@ -314,7 +321,9 @@ fn lines_that_are_no_records_are_told_of_by_both_ways() {
 fn records_are_read_across_files_in_their_order() {
     let at = scratch();
     let log = Log::open(&at.dir).unwrap();
-    (0..6).for_each(|number| drop(log.append(&refused("a", &format!("/{number}"))).unwrap()));
+    for number in 0..6 {
+        log.append(&refused("a", &format!("/{number}"))).unwrap();
+    }
     drop(log);
     let file = at.dir.join("audit.jsonl");
     let lines: Vec<String> = fs::read_to_string(&file).unwrap().lines().map(str::to_owned).collect();

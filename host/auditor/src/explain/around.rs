@@ -31,6 +31,8 @@ pub(super) struct Around {
     of_call: bool,
     /// The writer's own end, after it.
     closed: Option<Entry>,
+    /// Counts of more of the same, in the same launch and after it.
+    floods: Vec<Entry>,
 }
 
 impl Around {
@@ -47,6 +49,7 @@ impl Around {
             first: None,
             of_call: record.detail.text(TRACE).is_some(),
             closed: None,
+            floods: Vec::new(),
         };
         let trace = record.detail.text(TRACE);
         if let Some(launch) = record.launch.as_deref() {
@@ -58,6 +61,17 @@ impl Around {
             around.attested =
                 auditor.collect(of_launch("attested"), false, 1)?.pop().map(|found| found.entry);
             around.ended = auditor.collect(of_launch("ended"), true, 1)?.pop().map(|found| found.entry);
+            let floods = Filter {
+                operation: Some(Pattern::Exact(record.operation.to_string())),
+                layers: vec![Layer::Log],
+                ..of_launch("flood")
+            };
+            let floods = auditor.collect(floods, false, LOADS)?.into_iter().map(|found| found.entry);
+            around.floods = floods
+                .filter(|flood| {
+                    flood.seq > entry.seq && flood.record.detail.text("layer") == Some(record.layer.as_str())
+                })
+                .collect();
         }
         let filter = match (trace, record.launch.as_deref()) {
             (Some(trace), _) => Some(Filter { trace: Some(trace.to_owned()), ..Filter::default() }),
@@ -121,7 +135,7 @@ impl Around {
     pub(super) fn rests_on(&self) -> Vec<u64> {
         let single = [&self.attested, &self.ended, &self.granted, &self.next, &self.closed];
         let single = single.into_iter().flatten();
-        single.chain(&self.before).chain(&self.after).map(|entry| entry.seq).collect()
+        single.chain(&self.before).chain(&self.after).chain(&self.floods).map(|entry| entry.seq).collect()
     }
 
     pub(super) fn when(&self, entry: &Entry) -> Vec<String> {
@@ -165,7 +179,18 @@ impl Around {
     }
 
     pub(super) fn after(&self) -> Vec<String> {
-        self.list(&self.after, self.counts.1)
+        let mut sentences = self.list(&self.after, self.counts.1);
+        let counted = self.floods.iter().filter_map(|flood| flood.record.detail.number("count"));
+        let counted = counted.fold(0_i64, i64::saturating_add);
+        if counted > 0 {
+            let records: Vec<String> =
+                self.floods.iter().take(SHOWN).map(|flood| flood.seq.to_string()).collect();
+            sentences.push(format!(
+                "And {counted} more of the same operation at this layer, which were counted instead of written (record {}).",
+                records.join(", ")
+            ));
+        }
+        sentences
     }
 
     fn list(&self, shown: &[Entry], count: u64) -> Vec<String> {
@@ -184,7 +209,23 @@ impl Around {
         if record.launch.is_none() || record.layer == Layer::Log {
             return Vec::new();
         }
+        let next = self.next.as_ref().map(|next| {
+            let launch = value_of(next.record.launch.as_deref().unwrap_or_default());
+            (launch, next.seq)
+        });
         let mut sentences = Vec::new();
+        // A load has an id of its own, and no worker: a compiler's end has a record only where it did not finish.
+        let is_load = matches!(record.layer, Layer::Policy | Layer::Package)
+            || self
+                .attested
+                .as_ref()
+                .is_some_and(|start| start.record.detail.text("filter") == Some("compiler"));
+        if is_load {
+            sentences.extend(next.map(|(launch, seq)| {
+                format!("The component's next worker is launch {launch} (record {seq}).")
+            }));
+            return sentences;
+        }
         match &self.ended {
             Some(ended) if ended.seq == entry.seq => {}
             Some(ended) => sentences.push(format!(
@@ -204,13 +245,9 @@ impl Around {
                     .to_owned(),
             }),
         }
-        if let Some(next) = &self.next {
-            sentences.push(format!(
-                "The same component was started again as launch {} (record {}).",
-                value_of(next.record.launch.as_deref().unwrap_or_default()),
-                next.seq
-            ));
-        }
+        sentences.extend(next.map(|(launch, seq)| {
+            format!("The same component was started again as launch {launch} (record {seq}).")
+        }));
         sentences
     }
 }

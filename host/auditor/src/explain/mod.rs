@@ -121,7 +121,7 @@ fn what(entry: &Entry) -> Vec<String> {
     if record.layer == Layer::Policy && record.event == "granted" {
         sentences.extend(grants(entry));
     }
-    if let Some(until) = record.detail.number("until").filter(|_| record.operation == "approval") {
+    if let Some(until) = record.detail.number("until").filter(|_| record.event == "approved") {
         sentences.push(format!("It holds until {}.", point(until)));
     }
     if !saying.means.is_empty() {
@@ -133,8 +133,11 @@ fn what(entry: &Entry) -> Vec<String> {
                 .into(),
         );
     }
-    if !matches!(record.layer, Layer::Log) {
-        sentences.push(words::ending(record.decision).into());
+    // Of a program's start or end, of a plugin that was not loaded, or of people, the first sentence has said it.
+    let of_a_call = matches!(record.layer, Layer::Host | Layer::Worker | Layer::Seccomp | Layer::Landlock)
+        || (record.layer == Layer::Limits && !record.event.ends_with("ended"));
+    if of_a_call && record.plugin.is_some() {
+        sentences.extend(words::ending(record.decision).map(str::to_owned));
     }
     sentences
 }
@@ -155,7 +158,7 @@ fn who(entry: &Entry) -> Vec<String> {
     let Some(plugin) = &entry.record.plugin else {
         return vec!["No plugin: this is about the host or the log.".into()];
     };
-    let purpose = TYPES.iter().find(|(name, _)| *name == plugin.kind).map(|(_, purpose)| *purpose);
+    let of = TYPES.iter().find(|(name, ..)| *name == plugin.kind);
     let mut sentences = vec![
         format!("The plugin calls itself {}, version {}.", value_of(&plugin.name), value_of(&plugin.version)),
         format!(
@@ -163,8 +166,8 @@ fn who(entry: &Entry) -> Vec<String> {
             value_of(&plugin.digest)
         ),
     ];
-    if let Some(purpose) = purpose {
-        sentences.push(format!("It runs as a {}: {purpose}.", plugin.kind));
+    if let Some((_, called, purpose)) = of {
+        sentences.push(format!("It runs as {called}: {purpose}."));
     }
     sentences
 }

@@ -29,10 +29,8 @@ const LIMITS: &[(&str, &str)] = &[
 
 /// What a rule says, in words, where it is known by its id.
 pub(super) fn meaning(id: &str) -> Option<String> {
-    if let Some(operation) = id.strip_prefix("default-deny:") {
-        return Some(format!(
-            "what is not granted is refused, and nothing that was granted covers this {operation}"
-        ));
+    if id.starts_with("default-deny:") {
+        return Some("what is not granted is refused, and nothing that was granted covers it".to_owned());
     }
     if let Some(number) = id.strip_prefix("approval:") {
         return Some(format!("it is approval {number} in the book of approvals"));
@@ -71,7 +69,7 @@ pub(super) enum Origin<'a> {
 const SOURCES: &[(&str, &str)] = &[
     ("command line", "an operator said so on the command line"),
     ("embedding program", "the program that Stockade is built into said so"),
-    ("built-in", "it is built into Stockade, and no document can change it"),
+    ("built-in", "it is built into Stockade and stands in no document"),
     (
         "seccomp filter",
         "it stands in the filter of the plugin's profile (worker/seal/filters), which the kernel holds \

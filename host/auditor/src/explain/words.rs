@@ -127,13 +127,13 @@ pub(super) const SAYINGS: &[Saying] = &[
     say(
         Layer::Limits,
         "quota",
-        "The plugin tried {operation} on {resource} beyond what it may use: {reason}. It was refused.",
+        "The plugin tried {operation} on {resource} beyond what it may use: {reason}.",
         "",
     ),
     say(
         Layer::Limits,
         "budget",
-        "The plugin tried {operation} on {resource}, and its budget has no room for it: {reason}. It was refused.",
+        "The plugin tried {operation} on {resource}, and its budget has no room for it: {reason}.",
         "",
     ),
     say(
@@ -287,22 +287,22 @@ pub(super) const fn worth(evidence: Evidence) -> &'static str {
     }
 }
 
-/// What a record's decision says of it.
-pub(super) const fn ending(decision: Decision) -> &'static str {
+/// How something that a worker tried ended; nothing where there was nothing to decide.
+pub(super) const fn ending(decision: Decision) -> Option<&'static str> {
     match decision {
-        Decision::Allowed => "It was allowed.",
-        Decision::Denied => "It was refused; the worker goes on.",
-        Decision::Killed => "It was refused, and the worker was ended.",
-        Decision::Noted => "There was nothing to decide.",
+        Decision::Allowed => Some("It was allowed."),
+        Decision::Denied => Some("It was refused; the worker went on."),
+        Decision::Killed => Some("It was refused, and the worker was ended."),
+        Decision::Noted => None,
     }
 }
 
-/// What types of plugins are for (docs/profiles.md).
-pub(super) const TYPES: [(&str, &str); 4] = [
-    ("node", "pure computation, without files and network"),
-    ("integration", "talking to the https services that it lists"),
-    ("agent", "using tools and models within budgets"),
-    ("quality_gate", "reading a tree and reporting on it"),
+/// What types of plugins are called, and what they are for (docs/profiles.md).
+pub(super) const TYPES: [(&str, &str, &str); 4] = [
+    ("node", "a node", "pure computation, without files and network"),
+    ("integration", "an integration", "talking to the https services that it lists"),
+    ("agent", "an agent", "using tools and models within budgets"),
+    ("quality_gate", "a quality gate", "reading a tree and reporting on it"),
 ];
 
 /// What system calls are for, those that attackers reach for first.

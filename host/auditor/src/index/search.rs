@@ -109,6 +109,10 @@ impl Index {
 fn question(db: &Connection, meta: &Meta, filter: &Filter) -> rusqlite::Result<Question> {
     let mut question = Question { tree: "NOT INDEXED", conditions: Vec::new(), values: Vec::new() };
     if let Some(kinds) = kinds(db, filter)? {
+        if kinds.ids.is_empty() {
+            question.and("false", []);
+            return Ok(question);
+        }
         if kinds.count.saturating_mul(WORTH_A_TREE) < meta.records {
             question.tree = "INDEXED BY records_by_kind";
         }
@@ -119,7 +123,8 @@ fn question(db: &Connection, meta: &Meta, filter: &Filter) -> rusqlite::Result<Q
         let (condition, values) = heads(resource);
         if !condition.is_empty() {
             question.and(&condition, values);
-            if question.tree == "NOT INDEXED" {
+            // Of records without a resource there is no tree.
+            if question.tree == "NOT INDEXED" && condition.starts_with("head IN") {
                 question.tree = "INDEXED BY records_by_head";
             }
         }

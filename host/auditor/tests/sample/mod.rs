@@ -15,9 +15,9 @@ pub struct Sample {
     pub at: BTreeMap<&'static str, u64>,
 }
 
-pub const SCAN: &str = "5f2c1e0000000000000000000000000000000000000000000000000000000001";
-pub const DEPS: &str = "a1b2c30000000000000000000000000000000000000000000000000000000002";
-pub const HELPER: &str = "0badc0de00000000000000000000000000000000000000000000000000000003";
+const SCAN: &str = "5f2c1e0000000000000000000000000000000000000000000000000000000001";
+const DEPS: &str = "a1b2c30000000000000000000000000000000000000000000000000000000002";
+const HELPER: &str = "0badc0de00000000000000000000000000000000000000000000000000000003";
 
 struct Writing {
     log: Log,
@@ -93,13 +93,13 @@ fn plugin(name: &str, version: &str, digest: &str, kind: &str) -> Arc<Plugin> {
     Plugin::new(name, version, digest, kind).shared()
 }
 
-fn approval(word: &'static str, decision: Decision, why: &'static str) -> Record {
+fn approval(number: i64, word: &'static str, decision: Decision, why: &'static str) -> Record {
     Record::new(Layer::Policy, word, decision)
         .operation("approval")
         .resource("acme/deps")
-        .rule("approval:7", "book of approvals")
+        .rule(format!("approval:{number}"), "book of approvals")
         .reason(why)
-        .detail("approval", 7)
+        .detail("approval", number)
         .detail("at", 1_795_860_000_i64)
         .detail("uid", 1000)
         .detail("user", "ann")
@@ -131,7 +131,7 @@ pub fn sample() -> Sample {
 }
 
 fn policy(w: &mut Writing) {
-    w.put("approved", &approval("approved", Decision::Allowed, "the release needs the dependency list"));
+    w.put("approved", &approval(7, "approved", Decision::Allowed, "the release needs the dependency list"));
     w.put(
         "policy",
         &Record::new(Layer::Policy, "policy", Decision::Noted)
@@ -200,6 +200,7 @@ fn taken_over(w: &mut Writing) {
     let helper = plugin("mallory/helper\u{202e}", "0.9.1", HELPER, "node");
     let mut worker = Worker { plugin: helper, launch: "0192f0c1-3", call: None };
     w.put("granted-node", &worker.granted(&[("log", "profile node v3")]));
+    worker.launch = "0192f0c1-4";
     w.put("attested-node", &worker.attested(4200, "node"));
     worker.call = Some((3, "6d1f00aa.9"));
     w.wait(900);
@@ -228,7 +229,7 @@ fn taken_over(w: &mut Writing) {
         "ended-forbidden",
         &worker.ended(Layer::Launch, Decision::Noted, "ended for execve").detail("signal", 9),
     );
-    let mut second = Worker { launch: "0192f0c1-4", ..worker };
+    let mut second = Worker { launch: "0192f0c1-5", ..worker };
     second.call = None;
     w.put("attested-again", &second.attested(4201, "node"));
     second.call = Some((1, "6d1f00aa.10"));
@@ -245,7 +246,7 @@ fn taken_over(w: &mut Writing) {
         "ended-fault",
         &second.ended(Layer::Launch, Decision::Noted, "ended for a protocol fault").detail("signal", 9),
     );
-    second.launch = "0192f0c1-5";
+    second.launch = "0192f0c1-6";
     second.call = None;
     w.put("attested-foreign", &second.attested(4202, "node"));
     w.put(
@@ -259,11 +260,12 @@ fn taken_over(w: &mut Writing) {
 /// A plugin that tries the same thing a thousand times.
 fn flood(w: &mut Writing) {
     let scan = plugin("acme/scan", "2.0.0", SCAN, "quality_gate");
-    let mut worker = Worker { plugin: scan, launch: "0192f0c1-6", call: None };
+    let mut worker = Worker { plugin: scan, launch: "0192f0c1-7", call: None };
     w.put(
         "granted-gate",
         &worker.granted(&[("fs.read:/src", "command line"), ("log", "profile quality_gate v4")]),
     );
+    worker.launch = "0192f0c1-8";
     w.put("attested-gate", &worker.attested(4300, "quality_gate+fs"));
     worker.call = Some((2, "6d1f00aa.20"));
     for number in 0..1000 {
@@ -281,7 +283,7 @@ fn flood(w: &mut Writing) {
 
 fn limits(w: &mut Writing) {
     let agent = plugin("acme/agent", "0.3.0", &"e".repeat(64), "agent");
-    let mut worker = Worker { plugin: agent, launch: "0192f0c1-7", call: None };
+    let mut worker = Worker { plugin: agent, launch: "0192f0c1-10", call: None };
     w.put("attested-agent", &worker.attested(4400, "agent"));
     worker.call = Some((5, "6d1f00aa.31"));
     w.put(
@@ -369,7 +371,7 @@ fn limits(w: &mut Writing) {
             .rule("breaker", "supervision")
             .reason("enough calls in a row were answered"),
     );
-    worker.launch = "0192f0c1-8";
+    worker.launch = "0192f0c1-11";
     worker.call = None;
     w.put("attested-hungry", &worker.attested(4401, "agent"));
     w.put(
@@ -382,7 +384,8 @@ fn limits(w: &mut Writing) {
 
 fn rest(w: &mut Writing) {
     let odd = plugin("acme/odd", "1.0.0", &"d".repeat(64), "node");
-    let worker = Worker { plugin: odd, launch: "0192f0c1-9", call: None };
+    let worker = Worker { plugin: Arc::clone(&odd), launch: "0192f0c1-12", call: None };
+    let running = Worker { plugin: odd, launch: "0192f0c1-13", call: Some((1, "6d1f00aa.40")) };
     let policy = |operation: &'static str, resource: &'static str, reason: &'static str| {
         worker
             .record(Layer::Policy, "refused", Decision::Denied)
@@ -393,7 +396,7 @@ fn rest(w: &mut Writing) {
     w.put("import", &policy("import", "wasi:nn/graph", "the component imports what nobody provides"));
     w.put("above-ceiling", &policy("grant", "http:api.example.org", "above the ceiling of the profile node"));
     w.put("config", &policy("config", "retries", "a whole number"));
-    w.put("node-http", &worker.refused("http", "GET https://api.example.org/v1"));
+    w.put("node-http", &running.refused("http", "GET https://api.example.org/v1"));
     w.put(
         "compile-ended",
         &worker
@@ -420,7 +423,7 @@ fn rest(w: &mut Writing) {
     );
     w.put(
         "not-ended",
-        &worker
+        &running
             .record(Layer::Launch, "not-ended", Decision::Noted)
             .operation("launch")
             .reason("the host has given up the user or the capability to end what it started")
@@ -440,13 +443,13 @@ fn rest(w: &mut Writing) {
     );
     w.put(
         "landlock",
-        &worker
+        &running
             .record(Layer::Landlock, "refused", Decision::Denied)
             .operation("fs.read_file")
             .resource("/etc/hostname")
             .reason("the kernel's record of a refusal"),
     );
-    w.put("revoked", &approval("revoked", Decision::Noted, "the project has ended"));
-    w.put("expired", &approval("expired", Decision::Noted, "its time is over"));
-    w.put("denied", &approval("denied", Decision::Denied, "no need"));
+    w.put("revoked", &approval(7, "revoked", Decision::Noted, "the project has ended"));
+    w.put("expired", &approval(8, "expired", Decision::Noted, "its time is over"));
+    w.put("denied", &approval(9, "denied", Decision::Denied, "no need"));
 }
