@@ -7,10 +7,12 @@ use stockade_audit::{Entry, Hash, Lines, Piece, bounds};
 
 use crate::error::AuditorError;
 
-/// The ending of the files that a log consists of.
-const ENDING: &str = ".jsonl";
 /// The file that is being written, always the last.
 const CURRENT: &str = "audit.jsonl";
+/// What the files before it are called: `audit-`, the number of the first record, and this.
+const ENDING: &str = ".jsonl";
+/// What is added to the name of one that was compressed.
+const COMPRESSED: &str = ".gz";
 /// Bytes of the first try at a record in the middle of a file: most are shorter.
 const TRY: usize = 4096;
 /// How much is read at first for each of the last records. Most are shorter.
@@ -25,6 +27,8 @@ pub struct Source {
     pub path: PathBuf,
     /// Its files.
     pub files: Vec<LogFile>,
+    /// Files of the log that cannot be read here, since they are compressed: their records are in no answer.
+    pub unread: Vec<Damage>,
 }
 
 /// One file of a log. It stays the same file, whatever name it gets later.
@@ -81,25 +85,42 @@ impl Source {
     ///
     /// It cannot be opened, or there is no log.
     pub fn open(path: &Path) -> Result<Self, AuditorError> {
-        let mut files = Vec::new();
+        let (mut files, mut compressed) = (Vec::<LogFile>::new(), Vec::new());
         if path.is_dir() {
             let failed = |source| AuditorError::File { step: "list", path: path.to_owned(), source };
             for entry in fs::read_dir(path).map_err(failed)? {
                 let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
-                if name.ends_with(ENDING) {
+                if name == CURRENT || is_segment(&name) {
                     files.push(LogFile::open(path.join(&name), name)?);
+                } else if name.strip_suffix(COMPRESSED).is_some_and(is_segment) {
+                    compressed.push(name);
                 }
             }
             // A file whose beginning is damaged says no number: it is looked at among the last, by name.
             files.sort_by(|a, b| a.place().cmp(&b.place()));
+            // While the log goes over to another file, the old one has two names; the later is the current one.
+            let identities: Vec<_> = files.iter().map(|file| file.identity().ok()).collect();
+            let mut number = 0;
+            files.retain(|_| {
+                number += 1;
+                !identities[number..].contains(&identities[number - 1])
+            });
         } else {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             files.push(LogFile::open(path.to_owned(), name)?);
         }
+        let plain =
+            |name: &String| files.iter().any(|file| name.strip_suffix(COMPRESSED) == Some(&file.name));
+        let unread = compressed.into_iter().filter(|name| !plain(name)).map(|file| Damage {
+            file,
+            offset: 0,
+            problem: "it is compressed; unpack it beside a copy of the log (gunzip -k)".into(),
+        });
+        let unread = unread.collect();
         if files.is_empty() {
             return Err(AuditorError::NoLog { path: path.to_owned() });
         }
-        Ok(Self { path: path.to_owned(), files })
+        Ok(Self { path: path.to_owned(), files, unread })
     }
 
     /// Everything from `offset` of file number `file` on, to where the log ends when it is reached.
@@ -214,6 +235,12 @@ impl Source {
         let length = |file: &LogFile| file.file.metadata().map_or(0, |stat| stat.len());
         self.files.iter().skip(file).map(length).sum::<u64>().saturating_sub(offset)
     }
+}
+
+/// Whether a file of a log's directory is one that the log went on from.
+fn is_segment(name: &str) -> bool {
+    let number = name.strip_prefix("audit-").and_then(|rest| rest.strip_suffix(ENDING));
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 impl LogFile {

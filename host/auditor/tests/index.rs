@@ -345,6 +345,30 @@ fn records_are_read_across_files_in_their_order() {
     put("audit.jsonl", &lines[7..]);
     drop(open(&at));
     assert_eq!(seqs(&auditor(&at), &of_a(), true, Some(2)), [6, 5]);
+    // In the middle of going over, the current file has its later name already: it is read once.
+    fs::hard_link(at.dir.join("audit.jsonl"), at.dir.join("audit-000002.jsonl")).unwrap();
+    assert_eq!(seqs(&auditor(&at), &of_a(), false, None), [1, 2, 3, 4, 5, 6]);
+    // A copy beside the log is not of the log.
+    fs::copy(at.dir.join("audit.jsonl"), at.dir.join("copy.jsonl")).unwrap();
+    assert_eq!(seqs(&auditor(&at), &of_a(), false, None), [1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn what_is_compressed_is_not_passed_over_in_silence() {
+    let at = scratch();
+    let log = Log::open(&at.dir).unwrap();
+    log.append(&refused("a", "/x")).unwrap();
+    drop(log);
+    fs::write(at.dir.join("audit-00000000000000000000.jsonl.gz"), b"compressed").unwrap();
+    for lookup in [Lookup::Scan, Lookup::At(at.index.clone())] {
+        let auditor = Auditor::open(&at.dir, &lookup).unwrap();
+        let answer = auditor.find(&Question::default(), &mut |_| Ok(())).unwrap();
+        assert_eq!((answer.damages.len(), auditor.notes.len()), (1, 1), "{lookup:?}");
+    }
+    // Beside the unpacked file it says nothing more.
+    fs::copy(at.dir.join("audit.jsonl"), at.dir.join("audit-00000000000000000000.jsonl")).unwrap();
+    let auditor = Auditor::open(&at.dir, &Lookup::Scan).unwrap();
+    assert!(auditor.source.unread.is_empty());
 }
 
 #[test]

@@ -268,6 +268,52 @@ pub(super) const SAYINGS: &[Saying] = &[
          they were counted instead of written. The latest was about {resource}.",
         "The count is exact. The first hundred of each kind, and one a second, are written in full.",
     ),
+    say(
+        Layer::Log,
+        "rotation",
+        "The log went on in another file. This is the last record of the old one, which is called {resource} from then \
+         on.",
+        "",
+    ),
+    say(
+        Layer::Log,
+        "segment",
+        "This is the first record of another file of log {log}. The record before it is {after}.",
+        "",
+    ),
+    say(
+        Layer::Log,
+        "retention",
+        "Files of the log with the records from {first} to {last} were removed, because the operator's retention says \
+         so ({rule}).",
+        "Of those records nothing else is left.",
+    ),
+    say(
+        Layer::Log,
+        "key-change",
+        "From here on the key {new} signs the log, instead of {old}.",
+        "The old key signed for the new one.",
+    ),
+    say(
+        Layer::Log,
+        "key-lost",
+        "The key that signed this log is not there any more, and another one signs from here on.",
+        "Nothing leads from the old key to the new one: ask the operator where it went.",
+    ),
+    say(
+        Layer::Log,
+        "rotation-failed",
+        "The log could not go on in another file: {cause}.",
+        "It goes on in this one.",
+    ),
+    say(
+        Layer::Log,
+        "segment-failed",
+        "Old files of the log could not be put in order: {cause}.",
+        "The log goes on.",
+    ),
+    say(Layer::Log, "checkpoint-failed", "The log could not be signed: {cause}.", "It tries again."),
+    say(Layer::Log, "sink-failed", "A checkpoint could not be handed on: {cause}.", "The log tries again."),
     say(Layer::Log, "*", "Of the log itself: `{event}`, {reason}.", ""),
 ];
 
