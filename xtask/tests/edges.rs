@@ -29,6 +29,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
         &[
             "stockade-attack",
             "stockade-audit",
+            "stockade-auditor",
             "stockade-control",
             "stockade-host",
             "stockade-ipc",

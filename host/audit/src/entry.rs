@@ -28,6 +28,20 @@ pub struct Entry {
     pub hash: Hash,
 }
 
+impl Entry {
+    /// Reads one line of a log, without its newline. Also says whether the hash that the line states is the hash
+    /// of it; whether it follows the line before is for [`verify`](crate::verify()).
+    ///
+    /// # Errors
+    ///
+    /// What the line is not, in words.
+    pub fn from_line(line: &[u8]) -> Result<(Self, bool), String> {
+        let parsed = Parsed::read(line)?;
+        let intact = parsed.intact;
+        Ok((parsed.into_entry(), intact))
+    }
+}
+
 /// A line of this version, field by field.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -86,6 +86,7 @@ pub use escape::escape_for_terminal;
 pub use finding::Finding;
 pub use floods::FloodLimits;
 pub use layer::{Evidence, Layer};
+pub use lines::{Lines, Piece};
 pub use log::{Log, Receipt};
 pub use note::{Signed, SignedNote, VerifierKey};
 pub use options::{CheckpointPolicy, Options, Retention, SegmentPolicy};

@@ -3,7 +3,7 @@ use std::io::{self, BufRead, Read};
 use crate::bounds;
 
 /// Reads a log line by line without ever holding more than one line of [`bounds::LINE`].
-pub(crate) struct Lines<R> {
+pub struct Lines<R> {
     input: R,
     line: Vec<u8>,
     /// Where the next line begins.
@@ -11,7 +11,7 @@ pub(crate) struct Lines<R> {
 }
 
 /// A piece of a log.
-pub(crate) enum Piece<'a> {
+pub enum Piece<'a> {
     /// A line, without its newline.
     Line(&'a [u8]),
     /// A line longer than any record, skipped.
@@ -23,12 +23,23 @@ pub(crate) enum Piece<'a> {
 }
 
 impl<R: BufRead> Lines<R> {
-    pub(crate) fn new(input: R, offset: u64) -> Self {
+    /// Reads from `input`, whose next byte is at `offset` of the file.
+    pub fn new(input: R, offset: u64) -> Self {
         Self { input, line: Vec::new(), offset }
     }
 
+    /// Where the next line begins; after `Torn`, where what has not come yet will.
+    pub const fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// The next piece. After `Torn`, the piece that was torn is continued where more of it has come.
-    pub(crate) fn next(&mut self) -> io::Result<Piece<'_>> {
+    ///
+    /// # Errors
+    ///
+    /// The input cannot be read.
+    #[expect(clippy::should_implement_trait, reason = "it lends the line, which no iterator can")]
+    pub fn next(&mut self) -> io::Result<Piece<'_>> {
         if self.line.last() == Some(&b'\n') {
             self.line.clear();
         }
