@@ -18,6 +18,7 @@ mod index;
 mod output;
 mod pipe;
 mod progress;
+pub mod prove;
 mod show;
 mod source;
 mod stats;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use stockade_auditor::{Format, Read, failure, usual_log, verify};
+use stockade_auditor::{Format, Read, failure, prove, usual_log, verify};
 
 #[derive(Parser)]
 #[command(name = "stockade-audit", version, about = "Read and judge a Stockade audit log", after_help = EXITS)]
@@ -16,6 +16,10 @@ struct Arguments {
 enum Command {
     /// Checks every record, the chain, the tree and the signed checkpoints of a log
     Verify(verify::Arguments),
+    /// Prints a proof that a record is in the log, or that the log continues what it once was
+    Prove(prove::Prove),
+    /// Checks such a proof, with the public key and without the log
+    CheckProof(prove::CheckProof),
     #[command(flatten)]
     Read(Read),
 }
@@ -29,6 +33,8 @@ Exit codes:
 fn main() -> ExitCode {
     let read = match Arguments::parse().command {
         Command::Verify(arguments) => return verify::run(&arguments),
+        Command::Prove(arguments) => return arguments.run(),
+        Command::CheckProof(arguments) => return arguments.run(),
         Command::Read(read) => read,
     };
     let format = read.format();

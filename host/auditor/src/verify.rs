@@ -5,19 +5,19 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::{Value, json};
-use stockade_audit::{AuditError, Head, Report, Trust, VerifierKey, escape_for_terminal, verify_with};
+use stockade_audit::{AuditError, Head, Report, Trust, VerifierKey, verify_with};
 
-/// The version of the shape of what `--format json` prints.
-const SCHEMA: u32 = 1;
+use crate::output::{Format, SCHEMA, safe};
+
 /// Bytes of a file with checkpoints that is read: what a sink wrote in a year, and more.
 const KEPT_MOST: u64 = 512 * 1024 * 1024;
 /// Bytes of a file with a key.
 const KEY_MOST: u64 = 64 * 1024;
 
-const SOUND: u8 = 0;
-const FINDINGS: u8 = 1;
+pub(crate) const SOUND: u8 = 0;
+pub(crate) const FINDINGS: u8 = 1;
 const USAGE: u8 = 2;
 
 /// What to verify, and what to hold it against.
@@ -40,22 +40,28 @@ pub struct Arguments {
     pub format: Format,
 }
 
-/// How to print.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people.
-    Text,
-    /// One JSON document.
-    Json,
-}
-
 /// Why nothing was verified.
 #[derive(Debug)]
-struct Unusable {
+pub(crate) struct Unusable {
     /// The argument at fault.
-    field: &'static str,
-    message: String,
-    next_step: String,
+    pub(crate) field: &'static str,
+    pub(crate) message: String,
+    pub(crate) next_step: String,
+}
+
+impl Unusable {
+    /// Tells it, and how the program ends.
+    pub(crate) fn told(self, format: Format) -> ExitCode {
+        let Unusable { field, message, next_step } = self;
+        match format {
+            Format::Text => eprintln!("error: {field}: {}\nnext step: {}", safe(&message), safe(&next_step)),
+            Format::Json => print(
+                &json!({ "schema": SCHEMA, "error": { "field": field, "message": message, "next_step": next_step } })
+                    .to_string(),
+            ),
+        }
+        ExitCode::from(USAGE)
+    }
 }
 
 /// Verifies and prints.
@@ -68,28 +74,13 @@ pub fn run(arguments: &Arguments) -> ExitCode {
             }
             ExitCode::from(if report.is_sound() { SOUND } else { FINDINGS })
         }
-        Err(Unusable { field, message, next_step }) => {
-            match arguments.format {
-                Format::Text => {
-                    eprintln!("error: {field}: {}\nnext step: {}", safe(&message), safe(&next_step));
-                }
-                Format::Json => print(
-                    &json!({ "schema": SCHEMA, "error": { "field": field, "message": message, "next_step": next_step } })
-                        .to_string(),
-                ),
-            }
-            ExitCode::from(USAGE)
-        }
+        Err(error) => error.told(arguments.format),
     }
 }
 
 /// A reader that has gone away is no reason to end otherwise.
-fn print(text: &str) {
+pub(crate) fn print(text: &str) {
     let _ = writeln!(io::stdout().lock(), "{text}");
-}
-
-fn safe(text: &str) -> String {
-    escape_for_terminal(text).into_owned()
 }
 
 fn check(arguments: &Arguments) -> Result<(Report, bool), Unusable> {
@@ -110,7 +101,7 @@ fn check(arguments: &Arguments) -> Result<(Report, bool), Unusable> {
     Ok((report, with_head))
 }
 
-fn unusable(field: &'static str, error: &AuditError) -> Unusable {
+pub(crate) fn unusable(field: &'static str, error: &AuditError) -> Unusable {
     let mut message = error.to_string();
     if let Some(cause) = std::error::Error::source(error) {
         message.push_str(&format!(": {cause}"));
@@ -119,7 +110,7 @@ fn unusable(field: &'static str, error: &AuditError) -> Unusable {
 }
 
 /// The argument itself, or what is in the file that it names.
-fn read_key(argument: &str) -> Result<VerifierKey, Unusable> {
+pub(crate) fn read_key(argument: &str) -> Result<VerifierKey, Unusable> {
     if let Ok(key) = argument.parse() {
         return Ok(key);
     }
@@ -130,7 +121,7 @@ fn read_key(argument: &str) -> Result<VerifierKey, Unusable> {
     read(path, KEY_MOST, "--key")?.trim().parse().map_err(|error| unusable("--key", &error))
 }
 
-fn read(path: &Path, most: u64, field: &'static str) -> Result<String, Unusable> {
+pub(crate) fn read(path: &Path, most: u64, field: &'static str) -> Result<String, Unusable> {
     let failed = |problem: String| Unusable {
         field,
         message: format!("cannot read {}: {problem}", path.display()),
