@@ -70,8 +70,11 @@ pub(crate) fn run(files: &Files, base: u64, noticed: u64, report: &mut Report) -
     Ok(())
 }
 
-/// Everything that is there, and after how many lines each file begins.
-fn read(files: &Files) -> Result<(Vec<Seen>, Vec<Bad>, Vec<u64>), AuditError> {
+/// What is a record, what is none, and after how many lines each file begins.
+type Everything = (Vec<Seen>, Vec<Bad>, Vec<u64>);
+
+/// Everything that is there.
+fn read(files: &Files) -> Result<Everything, AuditError> {
     let (mut seen, mut bad, mut starts) = (Vec::new(), Vec::new(), Vec::new());
     let mut line = 0;
     for (number, volume) in files.files.iter().enumerate() {

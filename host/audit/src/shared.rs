@@ -101,16 +101,11 @@ impl Shared {
 
     pub(crate) fn append_durable(&self, record: &Record) -> Result<Receipt, AuditError> {
         let mut inner = self.inner_for(record)?;
-        self.durable(&mut inner, record)
-            .map_err(|error| {
-                inner.writer.count_refused();
-                error
-            })
-            .and_then(|head| {
-                drop(inner);
-                self.sync_to(head.seq)?;
-                Ok(Receipt { seq: head.seq, hash: head.hash, verbatim: true })
-            })
+        let written = self.durable(&mut inner, record).inspect_err(|_| inner.writer.count_refused());
+        drop(inner);
+        let head = written?;
+        self.sync_to(head.seq)?;
+        Ok(Receipt { seq: head.seq, hash: head.hash, verbatim: true })
     }
 
     fn durable(&self, inner: &mut Inner, record: &Record) -> Result<Head, AuditError> {

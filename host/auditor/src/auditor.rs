@@ -58,9 +58,6 @@ impl Auditor {
     pub fn open(log: &Path, lookup: &Lookup) -> Result<Self, AuditorError> {
         let source = Source::open(log)?;
         let mut notes = Vec::new();
-        if !source.unread.is_empty() {
-            notes.push(format!("{} compressed files of the log are not read", source.unread.len()));
-        }
         let opened = match lookup {
             Lookup::Scan => None,
             Lookup::At(path) => Some(Index::open(path, &source)?),
@@ -101,12 +98,10 @@ impl Auditor {
         if question.limit == Some(0) {
             return Ok(Answer::default());
         }
-        let mut answer = match &self.index {
-            Some(index) => self.look_up(index, question, visit)?,
-            None => self.scan(question, visit)?,
-        };
-        answer.damages.extend(self.source.unread.iter().cloned());
-        Ok(answer)
+        match &self.index {
+            Some(index) => self.look_up(index, question, visit),
+            None => self.scan(question, visit),
+        }
     }
 
     /// All of it that fits, in memory: for questions with a limit.

@@ -2,7 +2,9 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
+use flate2::bufread::MultiGzDecoder;
 use stockade_audit::{Entry, Hash, Lines, Piece, bounds};
 
 use crate::error::AuditorError;
@@ -27,20 +29,26 @@ pub struct Source {
     pub path: PathBuf,
     /// Its files.
     pub files: Vec<LogFile>,
-    /// Files of the log that cannot be read here, since they are compressed: their records are in no answer.
-    pub unread: Vec<Damage>,
 }
 
 /// One file of a log. It stays the same file, whatever name it gets later.
 #[derive(Debug)]
 pub struct LogFile {
-    /// Its name in the directory.
+    /// Its name in the directory; of a compressed one, the name that it had before.
     pub name: String,
     /// Where it is.
     pub path: PathBuf,
     /// Its first record's number and hash, where its first line is a record.
     pub first: Option<(u64, Hash)>,
-    file: File,
+    content: Content,
+}
+
+/// What a file holds.
+#[derive(Debug)]
+enum Content {
+    Plain(File),
+    /// A compressed file, and what is in it: unpacked when it is looked at first, into a file without a name.
+    Packed(File, OnceLock<File>),
 }
 
 /// A record, and where it stands.
@@ -85,8 +93,9 @@ impl Source {
     ///
     /// It cannot be opened, or there is no log.
     pub fn open(path: &Path) -> Result<Self, AuditorError> {
-        let (mut files, mut compressed) = (Vec::<LogFile>::new(), Vec::new());
+        let mut files = Vec::<LogFile>::new();
         if path.is_dir() {
+            let mut compressed = Vec::new();
             let failed = |source| AuditorError::File { step: "list", path: path.to_owned(), source };
             for entry in fs::read_dir(path).map_err(failed)? {
                 let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
@@ -95,6 +104,11 @@ impl Source {
                 } else if name.strip_suffix(COMPRESSED).is_some_and(is_segment) {
                     compressed.push(name);
                 }
+            }
+            // While one is compressed there are both.
+            let plain: Vec<_> = files.iter().map(|file| format!("{}{COMPRESSED}", file.name)).collect();
+            for name in compressed.into_iter().filter(|name| !plain.contains(name)) {
+                files.push(LogFile::open(path.join(&name), name)?);
             }
             // A file whose beginning is damaged says no number: it is looked at among the last, by name.
             files.sort_by(|a, b| a.place().cmp(&b.place()));
@@ -109,18 +123,10 @@ impl Source {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             files.push(LogFile::open(path.to_owned(), name)?);
         }
-        let plain =
-            |name: &String| files.iter().any(|file| name.strip_suffix(COMPRESSED) == Some(&file.name));
-        let unread = compressed.into_iter().filter(|name| !plain(name)).map(|file| Damage {
-            file,
-            offset: 0,
-            problem: "it is compressed; unpack it beside a copy of the log (gunzip -k)".into(),
-        });
-        let unread = unread.collect();
         if files.is_empty() {
             return Err(AuditorError::NoLog { path: path.to_owned() });
         }
-        Ok(Self { path: path.to_owned(), files, unread })
+        Ok(Self { path: path.to_owned(), files })
     }
 
     /// Everything from `offset` of file number `file` on, to where the log ends when it is reached.
@@ -146,7 +152,7 @@ impl Source {
         let mut filled = 0;
         let end = loop {
             let failed = |source| AuditorError::File { step: "read", path: from.path.clone(), source };
-            let more = from.file.read_at(&mut line[filled..], offset + filled as u64).map_err(failed)?;
+            let more = from.bytes_at(&mut line[filled..], offset + filled as u64).map_err(failed)?;
             if let Some(at) = line[filled..filled + more].iter().position(|byte| *byte == b'\n') {
                 break filled + at;
             }
@@ -232,9 +238,13 @@ impl Source {
 
     /// Bytes from that place to the end, for whoever wants to show how far something is.
     pub fn bytes_from(&self, file: usize, offset: u64) -> u64 {
-        let length = |file: &LogFile| file.file.metadata().map_or(0, |stat| stat.len());
+        let length = |file: &LogFile| file.length().unwrap_or(0);
         self.files.iter().skip(file).map(length).sum::<u64>().saturating_sub(offset)
     }
+}
+
+fn unpacked_bytes(packed: &File) -> MultiGzDecoder<BufReader<Onward<'_, File>>> {
+    MultiGzDecoder::new(BufReader::new(Onward { file: packed, offset: 0 }))
 }
 
 /// Whether a file of a log's directory is one that the log went on from.
@@ -251,10 +261,25 @@ impl LogFile {
         if !file.metadata().map_err(failed)?.is_file() {
             return Err(failed(io::Error::other("it is not a regular file")));
         }
-        let mut opened = Self { name, path, first: None, file };
-        if let Piece::Line(line) = opened.lines(0).next().map_err(failed)? {
-            opened.first = Entry::from_line(line).ok().map(|(entry, _)| (entry.seq, entry.hash));
-        }
+        let (name, content) = match name.strip_suffix(COMPRESSED) {
+            Some(plain) => (plain.to_owned(), Content::Packed(file, OnceLock::new())),
+            None => (name, Content::Plain(file)),
+        };
+        let mut opened = Self { name, path, first: None, content };
+        let first = |line: &[u8]| Entry::from_line(line).ok().map(|(entry, _)| (entry.seq, entry.hash));
+        opened.first = match &opened.content {
+            // Its beginning is enough here; what cannot be unpacked is told where it is read.
+            Content::Packed(packed, _) => {
+                match Lines::new(BufReader::with_capacity(bounds::LINE, unpacked_bytes(packed)), 0).next() {
+                    Ok(Piece::Line(line)) => first(line),
+                    _ => None,
+                }
+            }
+            Content::Plain(_) => match opened.lines(0).next().map_err(failed)? {
+                Piece::Line(line) => first(line),
+                _ => None,
+            },
+        };
         Ok(opened)
     }
 
@@ -265,27 +290,62 @@ impl LogFile {
 
     /// Which file it is, whatever it is called.
     pub(crate) fn identity(&self) -> io::Result<(u64, u64)> {
-        self.file.metadata().map(|stat| (stat.dev(), stat.ino()))
+        let (Content::Plain(file) | Content::Packed(file, _)) = &self.content;
+        file.metadata().map(|stat| (stat.dev(), stat.ino()))
+    }
+
+    /// The bytes of its records, wherever they are.
+    fn file(&self) -> io::Result<&File> {
+        let (packed, unpacked) = match &self.content {
+            Content::Plain(file) => return Ok(file),
+            Content::Packed(packed, unpacked) => (packed, unpacked),
+        };
+        if let Some(file) = unpacked.get() {
+            return Ok(file);
+        }
+        let mut to = tempfile::tempfile()?;
+        let most = bounds::SEGMENT_MOST;
+        if io::copy(&mut unpacked_bytes(packed).take(most + 1), &mut to)? > most {
+            return Err(io::Error::other("it unpacks to more than any file of a log"));
+        }
+        Ok(unpacked.get_or_init(|| to))
     }
 
     pub(crate) fn length(&self) -> io::Result<u64> {
-        self.file.metadata().map(|stat| stat.len())
+        self.file()?.metadata().map(|stat| stat.len())
     }
 
     pub(crate) fn lines(&self, offset: u64) -> Lines<BufReader<Onward<'_>>> {
-        Lines::new(BufReader::with_capacity(bounds::LINE, Onward { file: &self.file, offset }), offset)
+        Lines::new(BufReader::with_capacity(bounds::LINE, Onward { file: self, offset }), offset)
+    }
+}
+
+/// What can be read at any byte.
+pub(crate) trait Bytes {
+    fn bytes_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize>;
+}
+
+impl Bytes for File {
+    fn bytes_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.read_at(into, offset)
+    }
+}
+
+impl Bytes for LogFile {
+    fn bytes_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file()?.read_at(into, offset)
     }
 }
 
 /// A file from some byte on, with a place of its own: two readers of one file do not move each other.
-pub(crate) struct Onward<'f> {
-    file: &'f File,
+pub(crate) struct Onward<'f, F = LogFile> {
+    file: &'f F,
     offset: u64,
 }
 
-impl Read for Onward<'_> {
+impl<F: Bytes> Read for Onward<'_, F> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let more = self.file.read_at(into, self.offset)?;
+        let more = self.file.bytes_at(into, self.offset)?;
         self.offset += more as u64;
         Ok(more)
     }
@@ -321,11 +381,20 @@ impl<'s> Records<'s> {
             let damaged =
                 |problem: String| Ok(Some(Found::Damaged(Damage { file: of.name.clone(), offset, problem })));
             let last = self.file + 1 >= self.source.files.len();
-            match lines.next().map_err(|source| AuditorError::File {
-                step: "read",
-                path: of.path.clone(),
-                source,
-            })? {
+            let piece = match lines.next() {
+                Ok(piece) => piece,
+                // Somebody has changed it: the records in it are missed, and the others are not.
+                Err(error) if matches!(of.content, Content::Packed(..)) => {
+                    let found = damaged(format!("it cannot be unpacked: {error}"));
+                    self.enter(self.file + 1, 0);
+                    self.end = (self.file, 0);
+                    return found;
+                }
+                Err(source) => {
+                    return Err(AuditorError::File { step: "read", path: of.path.clone(), source });
+                }
+            };
+            match piece {
                 Piece::Line(line) => {
                     let read = Entry::from_line(line).map(|(entry, intact)| Located {
                         entry,

@@ -137,7 +137,8 @@ pub(crate) fn read(path: &Path, most: u64, field: &'static str) -> Result<String
 fn verdict(report: &Report, with_head: bool) -> Vec<String> {
     let summary = &report.summary;
     let signatures = &report.signatures;
-    let mut lines: Vec<String> = report.findings.iter().map(|finding| safe(&finding.to_string())).collect();
+    let mut lines: Vec<String> =
+        report.findings.iter().map(|finding| safe(&finding.to_string()).into_owned()).collect();
     let unlisted = report.found - report.findings.len() as u64;
     if unlisted > 0 {
         lines.push(format!("and {unlisted} more"));

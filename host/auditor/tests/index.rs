@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
-use stockade_audit::{Decision, Layer, Log, Plugin, Record};
+use stockade_audit::{Decision, Layer, Log, Options, Plugin, Record, SegmentPolicy};
 use stockade_auditor::{
     Auditor, AuditorError, Filter, Freshness, Index, Lookup, Pattern, Question, Source, When,
 };
@@ -353,22 +353,37 @@ fn records_are_read_across_files_in_their_order() {
     assert_eq!(seqs(&auditor(&at), &of_a(), false, None), [1, 2, 3, 4, 5, 6]);
 }
 
+/// A log that has gone on in other files, which were compressed as the log itself does it.
 #[test]
-fn what_is_compressed_is_not_passed_over_in_silence() {
+fn what_is_compressed_is_read_too_and_what_cannot_be_unpacked_is_told() {
     let at = scratch();
-    let log = Log::open(&at.dir).unwrap();
-    log.append(&refused("a", "/x")).unwrap();
-    drop(log);
-    fs::write(at.dir.join("audit-00000000000000000000.jsonl.gz"), b"compressed").unwrap();
-    for lookup in [Lookup::Scan, Lookup::At(at.index.clone())] {
-        let auditor = Auditor::open(&at.dir, &lookup).unwrap();
-        let answer = auditor.find(&Question::default(), &mut |_| Ok(())).unwrap();
-        assert_eq!((answer.damages.len(), auditor.notes.len()), (1, 1), "{lookup:?}");
+    let segments = SegmentPolicy { records: 4, ..SegmentPolicy::default() };
+    let log = Log::open_with(&at.dir, Options { segments, ..Options::default() }).unwrap();
+    for number in 0..20 {
+        log.append(&refused("a", &format!("/{number}"))).unwrap();
     }
-    // Beside the unpacked file it says nothing more.
-    fs::copy(at.dir.join("audit.jsonl"), at.dir.join("audit-00000000000000000000.jsonl")).unwrap();
+    log.tidy().unwrap();
+    drop(log);
+    let packed: Vec<_> = fs::read_dir(&at.dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "gz"))
+        .collect();
+    assert!(packed.len() >= 3, "{packed:?}");
+    for lookup in [Lookup::Scan, Lookup::At(at.index.clone()), Lookup::At(at.index.clone())] {
+        let auditor = Auditor::open(&at.dir, &lookup).unwrap();
+        let found = seqs(&auditor, &of_a(), false, None);
+        assert_eq!(found.len(), 20, "{lookup:?}: {found:?}");
+        assert!(found.is_sorted());
+        assert_eq!(auditor.record(found[0]).unwrap().entry.record.resource, "/0");
+        let (last, _) = auditor.source.last(25).unwrap();
+        assert_eq!(last.len(), 25);
+    }
+    fs::write(&packed[0], b"compressed").unwrap();
     let auditor = Auditor::open(&at.dir, &Lookup::Scan).unwrap();
-    assert!(auditor.source.unread.is_empty());
+    let answer = auditor.find(&Question::default(), &mut |_| Ok(())).unwrap();
+    assert_eq!(answer.damages.len(), 1);
+    assert!(answer.damages[0].problem.contains("cannot be unpacked"), "{:?}", answer.damages);
 }
 
 #[test]

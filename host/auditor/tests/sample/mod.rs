@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use stockade_audit::{Decision, Layer, Log, ManualClock, Moment, Options, Plugin, Record};
 
-pub struct Sample {
+pub(crate) struct Sample {
     _state: tempfile::TempDir,
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// Numbers of records, by a name of ours.
-    pub at: BTreeMap<&'static str, u64>,
+    pub(crate) at: BTreeMap<&'static str, u64>,
 }
 
 const SCAN: &str = "5f2c1e0000000000000000000000000000000000000000000000000000000001";
@@ -110,7 +110,7 @@ fn approval(number: i64, word: &'static str, decision: Decision, why: &'static s
 }
 
 /// Writes the log.
-pub fn sample() -> Sample {
+pub(crate) fn sample() -> Sample {
     let state = tempfile::tempdir().unwrap();
     let dir = state.path().join("audit");
     let start = Moment { seconds: 1_795_860_000, nanos: 250_000_000, monotonic: 60_000_000_000 };
