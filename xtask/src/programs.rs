@@ -41,14 +41,17 @@ fn all(release: bool, feature: Option<&str>, dist: &Path) -> Result<()> {
 fn host(release: bool, feature: Option<&str>, dist: &Path) -> Result<()> {
     check_toolchain()?;
     fs::create_dir_all(dist).with_context(|| format!("cannot create {}", dist.display()))?;
-    let mut step = Step::begin(named("the host's program", feature));
+    let mut step = Step::begin(named("the host's programs", feature));
     let mut command = cargo::command();
-    command.args(["build", "--package", "stockade-cli"]);
+    command.args(["build", "--package", "stockade-cli", "--package", "stockade-auditor"]);
     if release {
         command.arg("--release");
     }
-    command.args(feature.map(|feature| format!("--features={feature}")));
-    let built = cargo::build(command, &mut step).and_then(|built| place(&built, "stockade", dist));
+    command.args(feature.map(|feature| format!("--features=stockade-cli/{feature}")));
+    let built = cargo::build(command, &mut step).and_then(|built| {
+        place(&built, "stockade", dist)?;
+        place(&built, "stockade-audit", dist)
+    });
     step.end_with(built).map(drop)
 }
 

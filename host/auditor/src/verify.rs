@@ -134,7 +134,8 @@ pub(crate) fn read(path: &Path, most: u64, field: &'static str) -> Result<String
     fs::read_to_string(path).map_err(|error| failed(error.to_string()))
 }
 
-fn verdict(report: &Report, with_head: bool) -> Vec<String> {
+/// What there is to say of a log that was verified, line by line.
+pub fn verdict(report: &Report, with_head: bool) -> Vec<String> {
     let summary = &report.summary;
     let signatures = &report.signatures;
     let mut lines: Vec<String> =
@@ -207,7 +208,8 @@ fn verdict(report: &Report, with_head: bool) -> Vec<String> {
     lines
 }
 
-fn document(report: &Report) -> Value {
+/// The same for programs.
+pub fn document(report: &Report) -> Value {
     let summary = &report.summary;
     let signatures = &report.signatures;
     let findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();

@@ -1,28 +1,46 @@
 //! `stockade audit`: what the log says, and whether it can be believed.
 
-use std::collections::{BTreeMap, VecDeque};
-
-use serde_json::{Value, json};
-use stockade_audit::{AuditError, Entry, Evidence, Head, Log, Reader, Report, verify};
+use serde_json::json;
+use stockade_audit::{AuditError, Head, Log};
+use stockade_auditor::{Exit as Answered, Read, verify};
 use stockade_control::{Reply, Request};
-use stockade_package::Problem;
+use stockade_package::{Problem, chain};
 
-use crate::args::{Asking, Audit, AuditCommand, Places};
+use crate::args::{Asking, Audit, AuditCommand, Places, Reading};
 use crate::control;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::home::Home;
-use crate::output::{self, Format, SCHEMA, safe};
-
-/// How much of the log `tail` reads at first, for each record asked for. Most are shorter.
-const BYTES_A_RECORD: u64 = 1024;
+use crate::output::{self, Format, SCHEMA};
 
 pub(crate) fn run(arguments: Audit) -> Result<Exit, Failure> {
     match arguments.command {
-        AuditCommand::Tail { records, places, output } => tail(&places, records, output.format),
-        AuditCommand::Show { seq, places, output } => show(&places, seq, output.format),
+        AuditCommand::Tail(reading) => read(*reading, Read::Tail),
+        AuditCommand::Query(reading) => read(*reading, Read::Query),
+        AuditCommand::Show(reading) => read(*reading, Read::Show),
+        AuditCommand::Explain(reading) => read(*reading, Read::Explain),
+        AuditCommand::Stats(reading) => read(*reading, Read::Stats),
+        AuditCommand::Export(reading) => read(*reading, Read::Export),
+        AuditCommand::Index(reading) => read(*reading, Read::Index),
         AuditCommand::ChangeKey { asking, output } => change_key(&asking, output.format),
         AuditCommand::Verify { head, places, output } => check(&places, head.as_deref(), output.format),
+    }
+}
+
+/// Has the auditor's library answer, about this machine's log if none is named.
+fn read<T: clap::Args>(reading: Reading<T>, question: impl FnOnce(T) -> Read) -> Result<Exit, Failure> {
+    let home = Home::find(&Places { state: reading.state, audit: None })?;
+    match question(reading.of).run(Some(&home.audit)) {
+        Ok(Answered::OK) => Ok(Exit::Ok),
+        Ok(_) => Ok(Exit::Audit),
+        Err(error) => {
+            let exit = match error.exit() {
+                Answered::USAGE => Exit::Usage,
+                _ => Exit::Audit,
+            };
+            let problem = Problem::new(error.code(), error.field(), chain(&error), error.next_step());
+            Err(Failure::new(exit, problem))
+        }
     }
 }
 
@@ -39,53 +57,6 @@ pub(crate) fn failed(error: &AuditError) -> Failure {
     let problem =
         Problem { code, field: "--audit".to_owned(), message, next_step: error.next_step().to_owned() };
     Failure::new(exit, problem)
-}
-
-fn tail(places: &Places, records: usize, format: Format) -> Result<Exit, Failure> {
-    let path = Home::find(places)?.audit;
-    let mut bytes = BYTES_A_RECORD.saturating_mul(records as u64);
-    let last = loop {
-        let mut last = VecDeque::new();
-        let mut first = None;
-        for entry in Reader::open_at_end(&path, bytes).map_err(|error| failed(&error))? {
-            let entry = entry.map_err(|error| failed(&error))?;
-            first.get_or_insert(entry.seq);
-            if last.len() == records {
-                last.pop_front();
-            }
-            if records > 0 {
-                last.push_back(entry);
-            }
-        }
-        if last.len() == records || first == Some(0) || bytes > u64::MAX / 8 {
-            break last;
-        }
-        bytes = bytes.saturating_mul(8).max(BYTES_A_RECORD);
-    };
-    for entry in last {
-        match format {
-            Format::Text => output::line(&summary(&entry)),
-            Format::Json => output::document(&document(&entry)),
-        }
-    }
-    Ok(Exit::Ok)
-}
-
-fn show(places: &Places, seq: u64, format: Format) -> Result<Exit, Failure> {
-    let path = Home::find(places)?.audit;
-    let Some(entry) = Reader::find(&path, seq).map_err(|error| failed(&error))? else {
-        return Err(Failure::usage(
-            "no-such-record",
-            "SEQ",
-            format!("the log has no record {seq}"),
-            "stockade audit tail shows the last numbers",
-        ));
-    };
-    match format {
-        Format::Text => details(&entry).iter().for_each(|line| output::line(line)),
-        Format::Json => output::document(&document(&entry)),
-    }
-    Ok(Exit::Ok)
 }
 
 fn change_key(asking: &Asking, format: Format) -> Result<Exit, Failure> {
@@ -118,147 +89,12 @@ fn check(places: &Places, head: Option<&str>, format: Format) -> Result<Exit, Fa
         failure
     })?;
     let path = Home::find(places)?.audit;
-    let report = verify(&path, head.as_ref()).map_err(|error| failed(&error))?;
+    let report = stockade_audit::verify(&path, head.as_ref()).map_err(|error| failed(&error))?;
     match format {
-        Format::Text => verdict(&report, head.is_some()).iter().for_each(|line| output::line(line)),
-        Format::Json => output::document(&verdict_document(&report)),
+        Format::Text => verify::verdict(&report, head.is_some()).iter().for_each(|line| output::line(line)),
+        Format::Json => output::document(&verify::document(&report)),
     }
     Ok(if report.is_sound() { Exit::Ok } else { Exit::Audit })
-}
-
-/// One record in one line.
-fn summary(entry: &Entry) -> String {
-    let record = &entry.record;
-    let time = entry.time.get(..19).unwrap_or(&entry.time);
-    let plugin = record.plugin.as_ref().map_or("-", |plugin| plugin.name.as_str());
-    let mut text = format!(
-        "{:>6}  {}Z  {:<8} {:<8} {:<12} {} {}",
-        entry.seq,
-        safe(time),
-        record.layer.as_str(),
-        record.decision.as_str(),
-        safe(&record.event),
-        safe(plugin),
-        safe(&record.operation),
-    );
-    if !record.resource.is_empty() {
-        text.push_str(&format!(" {}", safe(&record.resource)));
-    }
-    if !record.reason.is_empty() {
-        text.push_str(&format!(": {}", safe(&record.reason)));
-    }
-    text.truncate(text.trim_end().len());
-    text
-}
-
-/// One record with everything that it says, a line for each field.
-fn details(entry: &Entry) -> Vec<String> {
-    let record = &entry.record;
-    let mut lines = Vec::new();
-    let mut field = |name: &str, value: &str| {
-        if !value.is_empty() {
-            lines.push(format!("{name:<10} {}", safe(value)));
-        }
-    };
-    field("record", &entry.seq.to_string());
-    field("time", &entry.time);
-    field("layer", record.layer.as_str());
-    field(
-        "evidence",
-        match record.layer.evidence() {
-            Evidence::KernelAttested => "the kernel reported it",
-            Evidence::HostObserved => "the host saw or did it",
-            Evidence::WorkerClaimed => "the worker says so",
-        },
-    );
-    field("event", &record.event);
-    field("decision", record.decision.as_str());
-    if let Some(plugin) = &record.plugin {
-        field("plugin", &format!("{} {} ({})", plugin.name, plugin.version, plugin.kind));
-        field("digest", &plugin.digest);
-    }
-    field("launch", record.launch.as_deref().unwrap_or_default());
-    field("call", &record.call.map(|call| call.to_string()).unwrap_or_default());
-    field("operation", &record.operation);
-    field("resource", &record.resource);
-    if let Some(rule) = &record.rule {
-        field("rule", &format!("{} ({})", rule.id, rule.source));
-    }
-    field("reason", &record.reason);
-    field("next step", &record.next_step);
-    for (key, value) in record.detail.iter() {
-        match value {
-            stockade_audit::Value::Text(text) => field(&safe(key), text),
-            stockade_audit::Value::Number(number) => field(&safe(key), &number.to_string()),
-        }
-    }
-    for (name, bytes) in &entry.cut {
-        field("cut", &format!("{bytes} bytes of {name}"));
-    }
-    field("previous", &entry.prev.to_string());
-    field("hash", &entry.hash.to_string());
-    lines
-}
-
-/// One record for programs.
-fn document(entry: &Entry) -> Value {
-    let record = &entry.record;
-    let detail: BTreeMap<&str, &stockade_audit::Value> = record.detail.iter().collect();
-    json!({
-        "schema": SCHEMA, "seq": entry.seq, "time": entry.time, "monotonic": entry.monotonic, "boot": entry.boot,
-        "plugin": record.plugin.as_deref(), "launch": record.launch.as_deref(), "call": record.call,
-        "layer": record.layer, "event": record.event, "operation": record.operation,
-        "resource": record.resource, "decision": record.decision, "rule": record.rule,
-        "reason": record.reason, "next_step": record.next_step, "detail": detail,
-        "cut": entry.cut, "prev": entry.prev.to_string(), "hash": entry.hash.to_string(),
-    })
-}
-
-fn verdict(report: &Report, with_head: bool) -> Vec<String> {
-    let summary = &report.summary;
-    let mut lines: Vec<String> = report.findings.iter().map(|finding| safe(&finding.to_string())).collect();
-    let unlisted = report.found - report.findings.len() as u64;
-    if unlisted > 0 {
-        lines.push(format!("and {unlisted} more"));
-    }
-    let count =
-        |what: &str, number: u64| if number == 0 { String::new() } else { format!(", {number} {what}") };
-    lines.push(format!(
-        "{}: {} records, {} bytes{}{}{}{}",
-        if report.is_sound() { "sound" } else { "NOT SOUND" },
-        summary.records,
-        summary.bytes,
-        count("folded into flood counts", summary.folded),
-        count("torn ends set aside", summary.recoveries),
-        count("gaps", summary.gaps),
-        count("times the clock was set back", summary.clock_set_back),
-    ));
-    if let Some(head) = &summary.head {
-        lines.push(format!("head: {head}"));
-    }
-    if report.is_sound() && !with_head {
-        lines.push(
-            "keep the head elsewhere and give it back with --head: only that shows a log that was cut off"
-                .to_owned(),
-        );
-    }
-    lines
-}
-
-fn verdict_document(report: &Report) -> Value {
-    let summary = &report.summary;
-    let findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
-    let place =
-        |at: &Option<(u64, String)>| at.as_ref().map(|(seq, time)| json!({ "seq": seq, "time": time }));
-    json!({
-        "schema": SCHEMA, "sound": report.is_sound(), "found": report.found, "findings": findings,
-        "log": summary.log.map(|id| id.to_string()), "records": summary.records, "bytes": summary.bytes,
-        "first": place(&summary.first), "last": place(&summary.last),
-        "head": summary.head.map(|head| head.to_string()),
-        "layers": summary.layers, "decisions": summary.decisions, "folded": summary.folded,
-        "recoveries": summary.recoveries, "gaps": summary.gaps, "clock_set_back": summary.clock_set_back,
-        "closed": summary.closed,
-    })
 }
 
 #[cfg(test)]
@@ -280,39 +116,10 @@ mod tests {
         (folder, places)
     }
 
-    fn entry(places: &Places) -> Entry {
-        let path = Home::find(places).expect("a home").audit;
-        let mut entries = Reader::open(path).expect("a log").map(|entry| entry.expect("a record"));
-        entries.find(|entry| entry.record.layer == Layer::Host).expect("the record")
-    }
-
     #[test]
-    fn records_are_shown_without_what_drives_a_terminal() {
+    fn a_sound_log_and_a_head_that_is_none() {
         let (_folder, places) = log();
-        let entry = entry(&places);
-        let lines = [vec![summary(&entry)], details(&entry)].concat().join("\n");
-        assert!(
-            lines.chars().all(|c| c == '\n' || !c.is_control()) && !lines.contains('\u{202e}'),
-            "{lines}"
-        );
-        assert!(lines.contains("default-deny:fs.read (built-in)") && lines.contains("no grant"), "{lines}");
-        assert_eq!(document(&entry)["resource"], "/etc/\u{202e}x");
-    }
-
-    #[test]
-    fn tail_show_and_verify_end_well_on_a_sound_log() {
-        let (_folder, places) = log();
-        for records in [0, 1, 1000] {
-            assert_eq!(tail(&places, records, Format::Json).expect("shown"), Exit::Ok);
-        }
-        assert_eq!(show(&places, 1, Format::Text).expect("shown"), Exit::Ok);
         assert_eq!(check(&places, None, Format::Text).expect("checked"), Exit::Ok);
-    }
-
-    #[test]
-    fn a_record_that_is_not_there_and_a_head_that_is_none_are_usage() {
-        let (_folder, places) = log();
-        assert_eq!(show(&places, 999, Format::Text).expect_err("none").problem.code, "no-such-record");
         let failure = check(&places, Some("7:x"), Format::Text).expect_err("none");
         assert_eq!((failure.problem.code, failure.exit), ("bad-head", Exit::Usage));
     }

@@ -18,6 +18,15 @@ pub(crate) enum Format {
     Json,
 }
 
+impl From<stockade_auditor::Format> for Format {
+    fn from(format: stockade_auditor::Format) -> Format {
+        match format {
+            stockade_auditor::Format::Text => Format::Text,
+            stockade_auditor::Format::Json => Format::Json,
+        }
+    }
+}
+
 /// The version of every JSON document that this program prints.
 pub(crate) const SCHEMA: u32 = 1;
 

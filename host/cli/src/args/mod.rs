@@ -258,27 +258,32 @@ pub(crate) struct Audit {
     pub(crate) command: AuditCommand,
 }
 
+/// A question to the log, as the program `stockade-audit` has it.
+#[derive(Debug, Args)]
+pub(crate) struct Reading<T: Args> {
+    #[command(flatten)]
+    pub(crate) of: T,
+    /// The state folder [default: /var/lib/stockade for root, otherwise stockade in $XDG_STATE_HOME].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
-    /// Show the last records.
-    Tail {
-        /// How many.
-        #[arg(short = 'n', long = "records", value_name = "N", default_value_t = 20)]
-        records: usize,
-        #[command(flatten)]
-        places: Places,
-        #[command(flatten)]
-        output: Output,
-    },
+    /// Show the last records, and those that come.
+    Tail(Box<Reading<stockade_auditor::Tail>>),
+    /// Show the records that fit.
+    Query(Box<Reading<stockade_auditor::Query>>),
     /// Show one record with everything that it says.
-    Show {
-        /// Its number.
-        seq: u64,
-        #[command(flatten)]
-        places: Places,
-        #[command(flatten)]
-        output: Output,
-    },
+    Show(Box<Reading<stockade_auditor::One>>),
+    /// Tell the story of one record in plain words: who, what, which rule, and what would allow it.
+    Explain(Box<Reading<stockade_auditor::One>>),
+    /// Count records by plugin, layer, operation and decision; floods exactly.
+    Stats(Box<Reading<stockade_auditor::Count>>),
+    /// Write records for another program.
+    Export(Box<Reading<stockade_auditor::Export>>),
+    /// Say how far the index is, and whether it is one of this log.
+    Index(Box<Reading<stockade_auditor::IndexArgs>>),
     /// Sign the log with a new key from here on, which the one before vouches for; a running host does it itself.
     ChangeKey {
         #[command(flatten)]
@@ -318,10 +323,13 @@ impl Command {
             Self::Top(_) | Self::Metrics(_) => Format::Text,
             Self::Doctor(arguments) => arguments.output.format,
             Self::Audit(Audit { command }) => match command {
-                AuditCommand::Tail { output, .. }
-                | AuditCommand::Show { output, .. }
-                | AuditCommand::ChangeKey { output, .. }
-                | AuditCommand::Verify { output, .. } => output.format,
+                AuditCommand::Tail(reading) => reading.of.at.format.into(),
+                AuditCommand::Query(reading) => reading.of.at.format.into(),
+                AuditCommand::Show(reading) | AuditCommand::Explain(reading) => reading.of.at.format.into(),
+                AuditCommand::Stats(reading) => reading.of.at.format.into(),
+                AuditCommand::Export(reading) => reading.of.at.format.into(),
+                AuditCommand::Index(reading) => reading.of.at.format.into(),
+                AuditCommand::ChangeKey { output, .. } | AuditCommand::Verify { output, .. } => output.format,
             },
             Self::Show(arguments) => arguments.weighing.output.format,
             Self::Grants(arguments) => match &arguments.command {
