@@ -85,7 +85,7 @@ impl Follow {
         let mut records = self.source.read_from(self.file, self.offset);
         let mut last = self.last;
         let mut met = false;
-        while let Some(found) = records.next() {
+        for found in records.by_ref() {
             match found? {
                 Found::Damaged(damage) => news.push(News::Damaged(damage)),
                 Found::Record(located) => {

@@ -21,7 +21,7 @@ enum Command {
     /// Checks such a proof, with the public key and without the log
     CheckProof(prove::CheckProof),
     #[command(flatten)]
-    Read(Read),
+    Read(Box<Read>),
 }
 
 const EXITS: &str = "\
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         Command::Verify(arguments) => return verify::run(&arguments),
         Command::Prove(arguments) => return arguments.run(),
         Command::CheckProof(arguments) => return arguments.run(),
-        Command::Read(read) => read,
+        Command::Read(read) => *read,
     };
     let format = read.format();
     match read.run(usual_log().as_deref()) {

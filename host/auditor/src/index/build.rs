@@ -74,7 +74,7 @@ pub(super) fn fill(db: &Connection, source: &Source, mut meta: Meta) -> Result<M
     let mut filling = Filling::new(db, meta.records)?;
     let mut records = source.read_from(file, offset);
     let mut done = 0;
-    while let Some(found) = records.next() {
+    for found in records.by_ref() {
         match found.map_err(Trouble::Log)? {
             Found::Damaged(damage) => filling.damage(source, &damage)?,
             Found::Record(located) => {
