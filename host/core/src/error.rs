@@ -256,6 +256,7 @@ impl Explain for HostError {
                 path.display().to_string(),
                 "name a folder that only you can write to with --state".into(),
             ),
+            Self::Audit(error @ AuditError::Thread(_)) => ("threads", "host".into(), error.next_step().into()),
             Self::Audit(error) => ("audit-log", "audit".into(), error.next_step().into()),
             Self::Memory(_) => ("memory", "host".into(), "make memory free on this machine".into()),
             Self::Sentinel(_) => {
