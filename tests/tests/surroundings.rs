@@ -209,7 +209,7 @@ fn g1_the_program_ended_by_a_signal_takes_its_worker_with_it() {
         let mut host = run("spin").spawn().expect("it starts");
         let began = Instant::now();
         let worker = loop {
-            let mut spinning = stockade_tests::accounts::workers(host.id());
+            let mut spinning = stockade_tests::accounts::children(host.id());
             spinning.retain(|&pid| processor_time(pid) > 0);
             match spinning.pop_first() {
                 Some(worker) => break worker,

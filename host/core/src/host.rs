@@ -21,7 +21,6 @@ use crate::egress::{Egress, Post, Reach};
 use crate::error::{HostError, memory_limit};
 use crate::flush::Flusher;
 use crate::history::History;
-use crate::kernel::Kernel;
 use crate::launch::{Launcher, Namespaces};
 use crate::ledger::{Ledger, Page};
 use crate::load::{GrantRequest, LoadRequest, Means};
@@ -46,8 +45,7 @@ pub struct Host(pub(crate) Arc<Inner>);
 
 #[derive(Debug)]
 pub(crate) struct Inner {
-    pub(crate) launcher: Arc<Launcher>,
-    pub(crate) kernel: Kernel,
+    pub(crate) launcher: Launcher,
     pub(crate) sentinel: Arc<Sentinel>,
     pub(crate) programs: Programs,
     pub(crate) log: Arc<Log>,
@@ -252,7 +250,7 @@ impl Host {
         if let Some(found) = host.cache.get(component.digest()) {
             return Ok(found);
         }
-        let made = compile(&host.launcher, &host.kernel, &host.programs.compiler, component, trail)?;
+        let made = compile(&host.launcher, &host.programs.compiler, component, trail)?;
         if let Err(error) = host.cache.put(component.digest(), &made.0, &made.1) {
             tracing::warn!(target: "stockade::host", %error, "the artifact was not kept");
         }
@@ -350,7 +348,6 @@ impl Host {
     pub fn stop_blocking(&self) {
         self.0.keeper.stop();
         self.0.sentinel.stop();
-        self.0.kernel.stop();
         self.0.flusher.stop();
         // Closed already where another handle to this host was faster.
         if let Err(error) = self.0.log.close()
@@ -556,7 +553,6 @@ impl HostBuilder {
             None => Programs::folder().map_err(broken_state)?,
         };
         let programs = Programs::load(&folder)?;
-        let kernel_log = Programs::kernel_log(&folder);
         let cache = Cache::open(&state, programs.compiler.digest(), programs.worker.digest())
             .map_err(broken_state)?;
         let audit = self.audit.unwrap_or_else(|| state.join("audit"));
@@ -569,10 +565,8 @@ impl HostBuilder {
         let log = Arc::new(Log::open_with(&audit, options).map_err(HostError::Audit)?);
         let book = Book::open(&state, &audit).map_err(HostError::Approvals)?;
         Scratch::remove_left(&state).map_err(broken_state)?;
-        let launcher = Arc::new(Launcher::new(self.namespaces).map_err(HostError::Launch)?);
         Ok(Host(Arc::new(Inner {
-            kernel: Kernel::start(&log, &launcher, kernel_log).map_err(HostError::Sentinel)?,
-            launcher,
+            launcher: Launcher::new(self.namespaces).map_err(HostError::Launch)?,
             sentinel: Arc::new(Sentinel::start().map_err(HostError::Sentinel)?),
             programs,
             flusher: Flusher::start(Arc::clone(&log)).map_err(HostError::Sentinel)?,

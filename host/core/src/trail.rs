@@ -17,7 +17,6 @@ use crate::approvals::Book;
 use crate::boot::BootError;
 use crate::call_id::CallId;
 use crate::fate::Cause;
-use crate::kernel::Owner;
 use crate::meter::Meter;
 use crate::outcome::end_code;
 use crate::reap::{Ended, Exit, OUT_OF_MEMORY};
@@ -87,12 +86,6 @@ impl Trail {
     pub(crate) fn counted_by(mut self, meter: &Arc<Meter>) -> Trail {
         self.meter = Arc::clone(meter);
         self
-    }
-
-    /// Whose records these are, for who finds out later than it happened.
-    pub(crate) fn owner(&self) -> Owner {
-        let (plugin, meter) = (Arc::clone(&self.plugin), Arc::clone(&self.meter));
-        Owner { plugin, launch: Arc::clone(&self.launch), meter }
     }
 
     fn running(&self) -> MutexGuard<'_, Running> {
