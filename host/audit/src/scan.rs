@@ -103,7 +103,7 @@ pub(crate) fn line(line: &[u8]) -> Option<Scanned<'_>> {
     at.take(b"{\"v\":1,\"seq\":")?;
     let seq = at.number()?;
     at.take(b",\"time\":")?;
-    let time = std::str::from_utf8(at.text()?).ok()?;
+    let time = at.text()?;
     at.take(b",\"mono\":")?;
     at.number()?;
     at.take(b",\"boot\":")?;
@@ -131,8 +131,7 @@ pub(crate) fn line(line: &[u8]) -> Option<Scanned<'_>> {
     at.take(b",\"layer\":")?;
     let layer = at.text()?;
     // What the log says of itself is read in full.
-    let layer =
-        Layer::ALL.into_iter().find(|known| *known != Layer::Log && known.as_str().as_bytes() == layer)?;
+    let layer = Layer::ALL.into_iter().find(|known| *known != Layer::Log && known.as_str() == layer)?;
     at.take(b",\"event\":")?;
     at.text()?;
     at.take(b",\"operation\":")?;
@@ -141,7 +140,7 @@ pub(crate) fn line(line: &[u8]) -> Option<Scanned<'_>> {
     at.text()?;
     at.take(b",\"decision\":")?;
     let decision = at.text()?;
-    let decision = Decision::ALL.into_iter().find(|known| known.as_str().as_bytes() == decision)?;
+    let decision = Decision::ALL.into_iter().find(|known| known.as_str() == decision)?;
     at.take(b",\"rule\":")?;
     if at.take(b"null").is_none() {
         at.take(b"{\"id\":")?;
@@ -185,13 +184,14 @@ impl<'a> Cursor<'a> {
         Some(())
     }
 
-    /// A string, its quotes included: ASCII without escapes, so that its bytes are its characters.
+    /// A string, its quotes included.
     #[inline]
-    fn text(&mut self) -> Option<&'a [u8]> {
+    fn text(&mut self) -> Option<&'a str> {
         let rest = self.rest.strip_prefix(b"\"")?;
         let end = memchr::memchr(b'"', rest)?;
         self.rest = &rest[end + 1..];
-        Some(&rest[..end])
+        // It is ASCII, so this does not fail.
+        std::str::from_utf8(&rest[..end]).ok()
     }
 
     /// A number of at most 18 digits, in the one spelling that JSON has for it.
