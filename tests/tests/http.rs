@@ -269,7 +269,9 @@ fn d7_responses_that_do_not_end_cost_their_reader_only() {
         let began = Instant::now();
         let arguments = json!({ "method": "GET", "url": url, "headers": [], "body": null }).to_string();
         let short = CallOptions { deadline: Some(Duration::from_millis(200)) };
-        assert_eq!(code(&plugin.call_blocking("fetch", &arguments, short)), "deadline", "{url}");
+        // The deadline comes before the next worker has started, where the machine is busy.
+        let code = code(&plugin.call_blocking("fetch", &arguments, short));
+        assert!(["deadline", "timed-out"].contains(&code), "{url}: {code}");
         assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     }
     // Longer than the profile allows: known before the first byte.
@@ -363,12 +365,14 @@ fn d14_too_many_requests_are_refused_and_counted() {
     assert_eq!(quota().len(), 1);
     // Fifty a second, whatever becomes of them, and however many workers they come from.
     let url = format!("http://{}/hello", site.authority());
-    let mut refused = 0;
+    let (mut refused, began) = (0, Instant::now());
     for _ in 0..60 {
         let answer = get(&plugin, &url);
         refused += usize::from(answer.is_err_and(|error| error.contains("LimitReached")));
     }
-    assert!((1..=40).contains(&refused), "{refused}");
+    // A machine that has much else to do does not come to fifty a second.
+    let least = usize::from(began.elapsed() < Duration::from_secs(1));
+    assert!((least..=40).contains(&refused), "{refused}");
     assert_eq!(quota().len(), 1 + refused);
 }
 
