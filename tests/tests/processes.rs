@@ -17,7 +17,7 @@ use stockade_policy::PluginType;
 use stockade_tests::accounts::{Account, children, files, parent, status};
 use stockade_tests::chance::Chance;
 use stockade_tests::{
-    Bench, call, code, cycles, guest, probe_package, probe_programs, scene, skipped, value,
+    Bench, call, code, cycles, guest, probe_package, probe_programs, scene, skipped, unbraked, value,
 };
 
 /// How long anything of a host may outlive it.
@@ -310,7 +310,8 @@ fn g2_workers_killed_at_any_moment_are_typed_errors_and_leak_nothing() {
     const TEST: &str = "g2_workers_killed_at_any_moment_are_typed_errors_and_leak_nothing";
     scene::alone(TEST, || {
         let chance = Chance::new(TEST);
-        let bench = Bench::with_probe(Namespaces::Cheap);
+        let bench =
+            Bench::build(probe_programs().path(), |host| unbraked(host.namespaces(Namespaces::Cheap)));
         // Compiled once before anything is killed: a killed compiler is another case.
         drop(bench.probe(PluginType::Node, &[]));
         let wanted = cycles(150, 10_000);

@@ -7,11 +7,11 @@ use std::process::Stdio;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::suite::Stage;
+use crate::suite::{Stage, Users};
 use crate::ui::seconds;
-use crate::{cargo, programs, protections, suite};
+use crate::{cargo, programs, protections};
 
 /// What to try.
 #[derive(clap::Args)]
@@ -47,8 +47,9 @@ enum Part {
     Protections,
 }
 
-/// The system tests that take `STOCKADE_CYCLES`.
-const PROCESSES: [&str; 4] = ["processes", "exhaustion", "refusal", "soak"];
+/// The system tests that take `STOCKADE_CYCLES`, and those of them that measure: beside nothing else.
+const PROCESSES: [&str; 3] = ["processes", "exhaustion", "refusal"];
+const MEASURED: [&str; 1] = ["soak"];
 
 /// Runs the suite; false when something is broken.
 pub(crate) fn run(options: &Options) -> Result<bool> {
@@ -59,16 +60,24 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     if wants(Part::Cases) || wants(Part::Processes) {
         let dist = programs::build(options.release)?;
         crate::build_guests()?;
-        held &= suite::as_every_user(dist, options.release, |stage, tests| {
-            let mut held = true;
-            if wants(Part::Cases) {
-                held &= cases(stage, options, &mut document)?;
+        let users = Users::prepare(dist, options.release)?;
+        if wants(Part::Cases) {
+            for report in users.side_by_side(|stage, _| cases(stage, options))? {
+                held &= report.held;
+                match options.format {
+                    Format::Text => println!("attack cases as {}\n{}", report.user, report.text),
+                    Format::Json => {
+                        document[format!("cases_as_{}", report.user)] =
+                            serde_json::from_str(&report.text).context("the report is no JSON")?;
+                    }
+                }
             }
-            if wants(Part::Processes) && options.filter.is_none() {
-                held &= stage.full_size(tests, &PROCESSES)?;
-            }
-            Ok(held)
-        })?;
+        }
+        if wants(Part::Processes) && options.filter.is_none() {
+            let killed = users.side_by_side(|stage, tests| stage.full_size(tests, &PROCESSES))?;
+            let measured = users.in_turns(|stage, tests| stage.full_size(tests, &MEASURED))?;
+            held &= killed.into_iter().chain(measured).all(|held| held);
+        }
     }
     if wants(Part::Protections) {
         let began = Instant::now();
@@ -94,28 +103,29 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     Ok(held)
 }
 
-/// The table of attack cases, by the program that an operator has.
-fn cases(stage: &Stage, options: &Options, document: &mut Value) -> Result<bool> {
+/// What the program that an operator has says of the attack cases.
+struct Report {
+    user: &'static str,
+    held: bool,
+    text: String,
+}
+
+fn cases(stage: &Stage, options: &Options) -> Result<Report> {
     let program = stage.dist.join("stockade");
-    let mut command = stage.command(&program);
-    command.args(["doctor", "--attack"]).stdin(Stdio::null());
-    command.args(options.filter.iter().flat_map(|case| ["--case", case]));
-    if options.format == Format::Text {
-        println!("attack cases as {}", stage.user);
-        let status = command.status().with_context(|| format!("{} does not start", program.display()))?;
-        println!();
-        return Ok(status.success());
-    }
     let mut output: File = protections::nameless_file()?;
-    let status = command
-        .args(["--format", "json"])
-        .stdout(output.try_clone()?)
-        .status()
-        .with_context(|| format!("{} does not start", program.display()))?;
+    let mut command = stage.command(&program);
+    command.args(["doctor", "--attack"]).stdin(Stdio::null()).stdout(output.try_clone()?);
+    command.args(options.filter.iter().flat_map(|case| ["--case", case]));
+    if options.format == Format::Json {
+        command.args(["--format", "json"]);
+    }
+    // Where two tell how far they are, nobody can read it.
+    if stage.uid.is_some() {
+        command.stderr(Stdio::null());
+    }
+    let status = command.status().with_context(|| format!("{} does not start", program.display()))?;
     let mut text = String::new();
     output.rewind()?;
     output.read_to_string(&mut text)?;
-    document[format!("cases_as_{}", stage.user)] =
-        serde_json::from_str(&text).context("the report is no JSON")?;
-    Ok(status.success())
+    Ok(Report { user: stage.user, held: status.success(), text })
 }

@@ -4,7 +4,7 @@ mod libtest;
 mod nobody;
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -48,7 +48,7 @@ pub(crate) struct Stage {
     /// Shown, and told to the tests as STOCKADE_TEST_USER.
     pub(crate) user: &'static str,
     /// The user to become, where it is another one.
-    uid: Option<u32>,
+    pub(crate) uid: Option<u32>,
     /// The repository's tree.
     tree: PathBuf,
     pub(crate) dist: PathBuf,
@@ -112,9 +112,10 @@ impl Stage {
     /// A command that this user starts.
     pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
+        command.envs(self.tmp.iter().map(|tmp| ("TMPDIR", tmp)));
         if let (Some(uid), Some(home), Some(tmp)) = (self.uid, &self.home, &self.tmp) {
             // Becoming another user also drops the supplementary groups: see `CommandExt::uid`.
-            command.gid(uid).uid(uid).env("HOME", home).env("TMPDIR", tmp).current_dir(tmp);
+            command.gid(uid).uid(uid).env("HOME", home).current_dir(tmp);
         }
         command
     }
@@ -131,21 +132,50 @@ impl Stage {
     }
 }
 
-/// Builds the system tests and runs `act` as this user and, where that is root, as an unprivileged one.
-pub(crate) fn as_every_user(
-    dist: PathBuf,
-    release: bool,
-    mut act: impl FnMut(&Stage, &[Executable]) -> Result<bool>,
-) -> Result<bool> {
-    let package = vec!["stockade-tests".to_owned()];
-    let tests = build_tests(&Options { filter: None, package, no_slow: true, show_output: false, release })?;
-    let stage = Stage::own(dist)?;
-    let mut held = act(&stage, &tests)?;
-    if geteuid().is_root() {
-        let unprivileged = nobody::stage(&stage, &tests)?;
-        held &= act(&unprivileged.stage, &unprivileged.tests)?;
+/// Who tries the system tests: this user and, where that is root, an unprivileged one.
+pub(crate) struct Users {
+    own: (Stage, Vec<Executable>),
+    nobody: Option<nobody::Copied>,
+}
+
+impl Users {
+    /// Builds the system tests.
+    pub(crate) fn prepare(dist: PathBuf, release: bool) -> Result<Users> {
+        let package = vec!["stockade-tests".to_owned()];
+        let options = Options { filter: None, package, no_slow: true, show_output: false, release };
+        let tests = build_tests(&options)?;
+        let mut stage = Stage::own(dist)?;
+        let nobody = geteuid().is_root().then(|| nobody::stage(&stage, &tests)).transpose()?;
+        // Tests count temporary files: those of the other user are not to be among them.
+        stage.tmp = nobody.as_ref().map(|copied| copied.apart.clone());
+        Ok(Users { own: (stage, tests), nobody })
     }
-    Ok(held)
+
+    fn all(&self) -> impl Iterator<Item = (&Stage, &[Executable])> {
+        let nobody = self.nobody.iter().map(|copied| (&copied.stage, &copied.tests[..]));
+        [(&self.own.0, &self.own.1[..])].into_iter().chain(nobody)
+    }
+
+    /// For what waits more than it computes.
+    pub(crate) fn side_by_side<T: Send>(
+        &self,
+        act: impl Fn(&Stage, &[Executable]) -> Result<T> + Sync,
+    ) -> Result<Vec<T>> {
+        let act = &act;
+        thread::scope(|scope| {
+            let threads: Vec<_> =
+                self.all().map(|(stage, tests)| scope.spawn(move || act(stage, tests))).collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
+        })
+    }
+
+    /// For what measures.
+    pub(crate) fn in_turns<T>(&self, act: impl Fn(&Stage, &[Executable]) -> Result<T>) -> Result<Vec<T>> {
+        self.all().map(|(stage, tests)| act(stage, tests)).collect()
+    }
 }
 
 /// Which tests of a file, and how much of each.
@@ -253,19 +283,23 @@ fn one(stage: &Stage, test: &Executable, size: Size, options: &Options) -> Resul
         return Ok(counts);
     }
     let mark = if counts.failed == 0 { OK } else { BAD };
-    println!(
-        "  {mark} {}: {} passed, {} failed, {} skipped ({})",
+    // In one piece: another user's tests may run at the same time.
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "  {mark} {} as {}: {} passed, {} failed, {} skipped ({})",
         test.label,
+        stage.user,
         counts.passed,
         counts.failed,
         counts.skipped,
         seconds(began.elapsed())
-    );
+    )?;
     if counts.failed > 0 || options.show_output {
         if let Some(signal) = status.signal() {
-            println!("  ended by signal {signal}");
+            writeln!(out, "  ended by signal {signal}")?;
         }
-        println!("{}", output.trim_end());
+        writeln!(out, "{}", output.trim_end())?;
     }
     Ok(counts)
 }

@@ -23,6 +23,8 @@ const SAME_FOR_EVERYBODY: [&str; 2] = ["policy", "xtask"];
 pub(super) struct Copied {
     pub(super) stage: Stage,
     pub(super) tests: Vec<Executable>,
+    /// For root's temporary files, where both run at the same time.
+    pub(super) apart: PathBuf,
     folder: PathBuf,
 }
 
@@ -51,6 +53,7 @@ pub(super) fn stage(stage: &Stage, tests: &[Executable]) -> Result<Copied> {
             prometheus: None,
         },
         tests: Vec::new(),
+        apart: folder.join("apart"),
         folder: folder.clone(),
     };
     fs::create_dir(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
@@ -78,6 +81,7 @@ pub(super) fn stage(stage: &Stage, tests: &[Executable]) -> Result<Copied> {
         fs::set_permissions(&own, Permissions::from_mode(0o700))?;
         chown(&own, Some(NOBODY), Some(NOBODY))?;
     }
+    fs::create_dir(&copied.apart)?;
     step.end(OK, "");
     Ok(copied)
 }
