@@ -21,10 +21,10 @@ impl Account {
         Account::of(std::process::id())
     }
 
-    /// Of this process once no child is left: a worker that was let go of ends a moment later.
+    /// Of this process once no worker is left: a worker that was let go of ends a moment later.
     pub fn quiet() -> Account {
         for _ in 0..100 {
-            if children(std::process::id()).is_empty() {
+            if workers(std::process::id()).is_empty() {
                 break;
             }
             std::thread::sleep(std::time::Duration::from_millis(10));
@@ -84,6 +84,17 @@ pub fn children(pid: u32) -> BTreeSet<u32> {
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .filter(|&child| parent(child) == Some(pid))
         .collect()
+}
+
+/// Those of them that are not what reads the kernel's records: a root host has that for as long as it lives.
+pub fn workers(pid: u32) -> BTreeSet<u32> {
+    children(pid).into_iter().filter(|&child| !reads_kernel_records(child)).collect()
+}
+
+/// Whether this is the program that reads the kernel's records for a host.
+pub fn reads_kernel_records(pid: u32) -> bool {
+    let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    words.starts_with(b"stockade-kernel-log\0")
 }
 
 /// The parent of a process, if there is such a process.

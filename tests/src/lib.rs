@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod around;
 pub mod chance;
+pub mod kernel_audit;
 pub mod resolver;
 pub mod scene;
 pub mod served;
@@ -66,8 +67,11 @@ pub fn at_full_size() -> bool {
 /// A folder with the probe in the worker's place.
 pub fn probe_programs() -> TempDir {
     let programs = tempfile::tempdir().expect("a temporary folder");
-    for (program, name) in [("stockade-probe", "stockade-worker"), ("stockade-compiler", "stockade-compiler")]
-    {
+    for (program, name) in [
+        ("stockade-probe", "stockade-worker"),
+        ("stockade-compiler", "stockade-compiler"),
+        ("stockade-kernel-log", "stockade-kernel-log"),
+    ] {
         fs::copy(dist().join(program), programs.path().join(name)).expect("the program is there");
     }
     programs

@@ -238,10 +238,12 @@ pub fn lives(pid: u32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists()
 }
 
-/// The processes that a process has started and that are there.
+/// The processes that a process has started and that are there, but for what reads the kernel's records.
 pub fn children(pid: u32) -> Vec<u32> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("it lives");
     let lists = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("children")).ok());
     let lists: Vec<String> = lists.collect();
-    lists.iter().flat_map(|list| list.split_whitespace()).map(|pid| pid.parse().expect("a number")).collect()
+    let pids =
+        lists.iter().flat_map(|list| list.split_whitespace()).map(|pid| pid.parse().expect("a number"));
+    pids.filter(|&pid| !crate::accounts::reads_kernel_records(pid)).collect()
 }

@@ -24,7 +24,7 @@ fn asks_for_a_loader(program: &[u8]) -> bool {
 #[test]
 fn the_confined_programs_are_static() {
     assert!(asks_for_a_loader(&bytes("stockade")), "the check cannot tell: the host's program is dynamic");
-    for program in ["stockade-worker", "stockade-compiler", "stockade-probe"] {
+    for program in ["stockade-worker", "stockade-compiler", "stockade-kernel-log", "stockade-probe"] {
         assert!(!asks_for_a_loader(&bytes(program)), "{program}");
     }
 }
@@ -44,7 +44,7 @@ fn the_worker_holds_no_compiler() {
 
 #[test]
 fn the_confined_programs_name_no_path_of_the_machine_that_built_them() {
-    for program in ["stockade-worker", "stockade-compiler"] {
+    for program in ["stockade-worker", "stockade-compiler", "stockade-kernel-log"] {
         assert!(!has(&bytes(program), "/.cargo/registry"), "{program}");
     }
 }
@@ -53,7 +53,9 @@ fn the_confined_programs_name_no_path_of_the_machine_that_built_them() {
 fn no_protection_can_be_taken_out_of_a_program_that_is_meant_for_use() {
     // Built for the mutation list, the same test sees that the name would be found.
     let removable = cfg!(feature = "removable-protections");
-    for program in ["stockade", "stockade-worker", "stockade-compiler", "stockade-probe"] {
+    for program in
+        ["stockade", "stockade-worker", "stockade-compiler", "stockade-kernel-log", "stockade-probe"]
+    {
         let named = has(&bytes(program), "STOCKADE_REMOVED_PROTECTIONS");
         assert_eq!(named, removable, "{program}");
     }

@@ -328,7 +328,8 @@ fn a_host_that_is_killed_leaves_no_worker_and_the_next_one_starts() {
     let artifacts = fs::read_dir(site.state().join("artifacts")).unwrap();
     assert_eq!(artifacts.count(), 2);
     let records = Reader::open(site.state().join("audit")).unwrap().map(Result::unwrap);
-    let programs = records.filter_map(|entry| entry.record.detail.text("program_sha256").map(str::to_owned));
+    let attested = records.filter(|entry| entry.record.event == "attested");
+    let programs = attested.filter_map(|entry| entry.record.detail.text("program_sha256").map(str::to_owned));
     let mut launches = std::collections::BTreeMap::new();
     programs.for_each(|program| *launches.entry(program).or_insert(0) += 1);
     let mut launches: Vec<i32> = launches.into_values().collect();

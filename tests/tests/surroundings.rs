@@ -209,7 +209,7 @@ fn g1_the_program_ended_by_a_signal_takes_its_worker_with_it() {
         let mut host = run("spin").spawn().expect("it starts");
         let began = Instant::now();
         let worker = loop {
-            let mut spinning = stockade_tests::accounts::children(host.id());
+            let mut spinning = stockade_tests::accounts::workers(host.id());
             spinning.retain(|&pid| processor_time(pid) > 0);
             match spinning.pop_first() {
                 Some(worker) => break worker,
@@ -496,7 +496,7 @@ fn for_nobody() -> ForNobody {
         std::fs::create_dir_all(folder.path().join(to)).expect("writable");
         std::fs::copy(from, folder.path().join(to).join(from.file_name().expect("a name"))).expect("a file");
     };
-    for program in ["stockade-probe", "stockade-compiler", "stockade-worker"] {
+    for program in ["stockade-probe", "stockade-compiler", "stockade-worker", "stockade-kernel-log"] {
         copy(&dist().join(program), "dist");
     }
     copy(&example("text-stats").join("text_stats.wasm"), "examples/text-stats");

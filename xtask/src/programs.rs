@@ -16,7 +16,7 @@ use crate::workspace;
 pub(crate) const CONFINED_TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// The programs that run confined, and `stockade-probe`, which attacks in the worker's place.
-const CONFINED: [&str; 3] = ["stockade-worker", "stockade-compiler", "stockade-probe"];
+const CONFINED: [&str; 4] = ["stockade-worker", "stockade-compiler", "stockade-kernel-log", "stockade-probe"];
 
 /// Builds the host's program and the confined ones, and places them in `target/dist`.
 pub(crate) fn build(release: bool) -> Result<PathBuf> {

@@ -19,11 +19,12 @@ use crate::{programs, workspace};
 /// Tells a test build what to leave out; `stockade_policy::REMOVED`.
 const REMOVED: &str = "STOCKADE_REMOVED_PROTECTIONS";
 /// The packages whose own tests can notice.
-const TESTED: [&str; 7] = [
+const TESTED: [&str; 8] = [
     "stockade-policy",
     "stockade-ipc",
     "stockade-seal",
     "stockade-package",
+    "stockade-kernel-log",
     "stockade-host",
     "stockade-control",
     "stockade-tests",

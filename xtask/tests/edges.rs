@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Each of our packages, and which others of ours it may use, tests and build scripts included.
-const MAY_USE: [(&str, &[&str]); 16] = [
+const MAY_USE: [(&str, &[&str]); 17] = [
     ("stockade-policy", &[]),
     ("stockade-ipc", &["stockade-policy"]),
     ("stockade-seal", &["stockade-ipc", "stockade-policy"]),
@@ -18,7 +18,11 @@ const MAY_USE: [(&str, &[&str]); 16] = [
     ("stockade-audit", &["stockade-ipc", "stockade-policy"]),
     ("stockade-auditor", &["stockade-audit"]),
     ("stockade-package", &["stockade-audit", "stockade-ipc", "stockade-policy"]),
-    ("stockade-host", &["stockade-audit", "stockade-ipc", "stockade-package", "stockade-policy"]),
+    ("stockade-kernel-log", &["stockade-ipc", "stockade-policy"]),
+    (
+        "stockade-host",
+        &["stockade-audit", "stockade-ipc", "stockade-kernel-log", "stockade-package", "stockade-policy"],
+    ),
     (
         "stockade-attack",
         &["stockade-audit", "stockade-host", "stockade-ipc", "stockade-package", "stockade-policy"],

@@ -8,12 +8,31 @@ use stockade_host::support::{Finding, State};
 
 const WORKER: &str = "stockade-worker";
 const COMPILER: &str = "stockade-compiler";
+const KERNEL_LOG: &str = "stockade-kernel-log";
 /// Every panic inside of the code generator would name a file with this in its path.
 const CODE_GENERATOR: &[u8] = b"cranelift-codegen";
 
-/// Whether both programs are there, run without a dynamic linker, and the worker is without a compiler.
+/// Whether the programs are there, run without a dynamic linker, and the worker is without a compiler.
 pub(crate) fn findings(folder: &Path) -> Vec<Finding> {
-    vec![program("worker", &folder.join(WORKER), true), program("compiler", &folder.join(COMPILER), false)]
+    vec![
+        program("worker", &folder.join(WORKER), true),
+        program("compiler", &folder.join(COMPILER), false),
+        kernel_log(&folder.join(KERNEL_LOG)),
+    ]
+}
+
+/// Plugins run without it.
+fn kernel_log(path: &Path) -> Finding {
+    let found = program("kernel-log", path, false);
+    match found.state {
+        State::Missing => Finding {
+            state: State::Degraded,
+            cost: "the kernel's own records of refusals do not come into the log",
+            next_step: "install stockade-kernel-log beside stockade-worker",
+            ..found
+        },
+        _ => found,
+    }
 }
 
 fn program(name: &'static str, path: &Path, without_compiler: bool) -> Finding {
@@ -109,7 +128,8 @@ mod tests {
     fn a_missing_program_is_missing() {
         let folder = tempfile::tempdir().expect("a folder");
         let found = findings(folder.path());
-        assert!(found.iter().all(|finding| finding.state == State::Missing), "{found:?}");
+        let states: Vec<_> = found.iter().map(|finding| finding.state).collect();
+        assert_eq!(states, [State::Missing, State::Missing, State::Degraded], "{found:?}");
         fs::write(folder.path().join(WORKER), "#!/bin/sh").expect("written");
         assert!(findings(folder.path())[0].found.ends_with("is not a 64-bit program"));
     }

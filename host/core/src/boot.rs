@@ -15,6 +15,7 @@ use stockade_ipc::{Fault, Phase, ToHost, ToWorker};
 use stockade_policy::stands;
 
 use crate::connection::{Connection, Progress};
+use crate::kernel::Followed;
 use crate::launch::{Namespaces, Started};
 use crate::notify::{Listener, Notification};
 use crate::process::Process;
@@ -196,9 +197,9 @@ fn wait(
 }
 
 impl Booting {
-    pub(crate) fn new(started: Started) -> Booting {
+    pub(crate) fn new(started: Started, followed: Option<Followed>) -> Booting {
         Booting {
-            process: Arc::new(Process::new(started.pid, started.pidfd)),
+            process: Arc::new(Process::new(started.pid, started.pidfd).followed_by(followed)),
             connection: Connection::new(started.socket),
             uid: started.uid,
         }
@@ -218,7 +219,7 @@ impl Booting {
         }
         let rights_refused = self.connection.refuse_descriptors();
         self.canaries(&listener, until)?;
-        let mut evidence = self.status(namespaces)?;
+        let mut evidence = kernel_account(self.process.pid(), self.uid, namespaces)?;
         evidence.insert("filter", hello.filter);
         evidence.insert("filter_sha256", crate::memfd::hex(&hello.filter_digest));
         evidence.insert("canaries", CANARIES.map(|(name, _)| name).join(" "));
@@ -281,28 +282,33 @@ impl Booting {
         }
         Ok(())
     }
+}
 
-    /// Reads the kernel's account of the process, which any user may read.
-    fn status(&self, namespaces: Namespaces) -> Result<BTreeMap<&'static str, String>, BootError> {
-        let failed = |e| BootError::Os("reading /proc/PID/status", e);
-        let mut file = File::open(format!("/proc/{}/status", self.process.pid())).map_err(failed)?;
-        let owner = file.metadata().map_err(failed)?.uid();
-        let mut status = String::new();
-        file.read_to_string(&mut status).map_err(failed)?;
-        let own = std::fs::read_to_string("/proc/self/status")
-            .map_err(|e| BootError::Os("reading /proc/self/status", e))?;
-        // proc(5): the files in /proc of a process that is not dumpable belong to root, or to the overflow user
-        // where root has no number here. No worker is root.
-        if owner == self.uid && stands("attest.dumpable") {
-            let (got, expected) = ("its own user".to_owned(), "root: the program is dumpable".to_owned());
-            return Err(BootError::Status { field: "the owner of /proc/PID", got, expected });
-        }
-        // An ordinary user without namespaces cannot empty the bounding set; no_new_privs makes it moot.
-        let bounded = namespaces != Namespaces::Off || nix::unistd::geteuid().is_root();
-        let mut evidence = account(&status, &own, self.uid, bounded)?;
-        evidence.insert("dumpable", "no".to_owned());
-        Ok(evidence)
+/// Reads the kernel's account of a process, which any user may read, and holds it against what a confined one looks
+/// like.
+pub(crate) fn kernel_account(
+    pid: u32,
+    uid: u32,
+    namespaces: Namespaces,
+) -> Result<BTreeMap<&'static str, String>, BootError> {
+    let failed = |e| BootError::Os("reading /proc/PID/status", e);
+    let mut file = File::open(format!("/proc/{pid}/status")).map_err(failed)?;
+    let owner = file.metadata().map_err(failed)?.uid();
+    let mut status = String::new();
+    file.read_to_string(&mut status).map_err(failed)?;
+    let own = std::fs::read_to_string("/proc/self/status")
+        .map_err(|e| BootError::Os("reading /proc/self/status", e))?;
+    // proc(5): the files in /proc of a process that is not dumpable belong to root, or to the overflow user
+    // where root has no number here. No worker is root.
+    if owner == uid && stands("attest.dumpable") {
+        let (got, expected) = ("its own user".to_owned(), "root: the program is dumpable".to_owned());
+        return Err(BootError::Status { field: "the owner of /proc/PID", got, expected });
     }
+    // An ordinary user without namespaces cannot empty the bounding set; no_new_privs makes it moot.
+    let bounded = namespaces != Namespaces::Off || nix::unistd::geteuid().is_root();
+    let mut evidence = account(&status, &own, uid, bounded)?;
+    evidence.insert("dumpable", "no".to_owned());
+    Ok(evidence)
 }
 
 /// Holds the kernel's account of a process against what a confined one looks like.

@@ -11,6 +11,7 @@ use stockade_ipc::{Compile, CompileFault, Fault, Rejected, ToHost, World};
 use crate::boot::{BootError, Booting, LoadingCalls};
 use crate::cache::MAX_ARTIFACT;
 use crate::error::HostError;
+use crate::kernel::{Boottime, Kernel};
 use crate::launch::{Launcher, ResourceLimits, Spec};
 use crate::memfd::{SealedFile, Use, empty, hex};
 use crate::trail::Trail;
@@ -41,6 +42,7 @@ impl Caps {
 /// Compiles a component into a sealed artifact and a report on what it imports and exports.
 pub(crate) fn compile(
     launcher: &Launcher,
+    kernel: &Kernel,
     compiler: &SealedFile,
     component: &SealedFile,
     trail: &Trail,
@@ -58,8 +60,10 @@ pub(crate) fn compile(
             open_files: 16,
         },
     };
+    let since = Boottime::now();
     let started = launcher.start(&spec).map_err(HostError::Launch)?;
-    let booting = Booting::new(started);
+    let followed = kernel.follow(trail, &started, since);
+    let booting = Booting::new(started, followed);
     let process = booting.process();
     let attested = booting.attest(FILTER, launcher.namespaces()).map_err(|error| {
         trail.boot_failed(&error);

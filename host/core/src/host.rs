@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::available_parallelism;
 use std::time::Instant;
 
-use stockade_audit::{Decision, Layer, Log, Options as AuditOptions, Plugin as AuditPlugin, Record};
+use stockade_audit::{Log, Options as AuditOptions, Plugin as AuditPlugin};
 use stockade_ipc::bounds::{CONFIG_VALUE, NAME};
 use stockade_ipc::{Load, World};
 use stockade_package::{InstanceMode, check_imports};
@@ -21,6 +21,7 @@ use crate::egress::{Egress, Post, Reach};
 use crate::error::{HostError, memory_limit};
 use crate::flush::Flusher;
 use crate::history::History;
+use crate::kernel::Kernel;
 use crate::launch::{Launcher, Namespaces};
 use crate::ledger::{Ledger, Page};
 use crate::load::{GrantRequest, LoadRequest, Means};
@@ -45,7 +46,8 @@ pub struct Host(pub(crate) Arc<Inner>);
 
 #[derive(Debug)]
 pub(crate) struct Inner {
-    pub(crate) launcher: Launcher,
+    pub(crate) launcher: Arc<Launcher>,
+    pub(crate) kernel: Kernel,
     pub(crate) sentinel: Arc<Sentinel>,
     pub(crate) programs: Programs,
     pub(crate) log: Arc<Log>,
@@ -250,7 +252,7 @@ impl Host {
         if let Some(found) = host.cache.get(component.digest()) {
             return Ok(found);
         }
-        let made = compile(&host.launcher, &host.programs.compiler, component, trail)?;
+        let made = compile(&host.launcher, &host.kernel, &host.programs.compiler, component, trail)?;
         if let Err(error) = host.cache.put(component.digest(), &made.0, &made.1) {
             tracing::warn!(target: "stockade::host", %error, "the artifact was not kept");
         }
@@ -314,30 +316,6 @@ impl Host {
         self.0.log.change_key().map(|key| key.to_string()).map_err(HostError::Audit)
     }
 
-    /// Leaves a record that somebody wanted to control this host who may not.
-    pub fn refused_client(&self, socket: &Path, uid: &str, pid: Option<u32>) {
-        tracing::warn!(
-            target: "stockade::host", uid, socket = %socket.display(),
-            "a client was refused: its user is not named in control.uids; the audit log has it"
-        );
-        let record = refused(socket).detail("uid", uid.to_owned());
-        self.note(&match pid {
-            Some(pid) => record.detail("pid", pid),
-            None => record,
-        });
-    }
-
-    /// The same of so many more, of whom there is no more to say.
-    pub fn refused_clients(&self, socket: &Path, count: u64) {
-        self.note(&refused(socket).detail("count", count));
-    }
-
-    fn note(&self, record: &Record) {
-        if let Err(error) = self.0.log.append(record) {
-            tracing::error!(target: "stockade::host", %error, "audit record lost");
-        }
-    }
-
     /// Ends every worker and closes the log. Plugins that are still held answer with failures.
     pub async fn stop(&self) {
         let host = self.clone();
@@ -348,6 +326,7 @@ impl Host {
     pub fn stop_blocking(&self) {
         self.0.keeper.stop();
         self.0.sentinel.stop();
+        self.0.kernel.stop();
         self.0.flusher.stop();
         // Closed already where another handle to this host was faster.
         if let Err(error) = self.0.log.close()
@@ -356,16 +335,6 @@ impl Host {
             tracing::error!(target: "stockade::host", %error, "the audit log did not close");
         }
     }
-}
-
-/// A client that may not control the host.
-fn refused(socket: &Path) -> Record {
-    Record::new(Layer::Host, "refused", Decision::Denied)
-        .operation("control")
-        .resource(socket.display().to_string())
-        .rule("control.uids", "configuration")
-        .reason("the client's user may not control this host")
-        .next_step("name the user in control.uids if it should")
 }
 
 /// Reads the keys of the models that are granted.
@@ -496,7 +465,8 @@ impl HostBuilder {
         self
     }
 
-    /// Where `stockade-worker` and `stockade-compiler` are; beside the own executable if not said.
+    /// Where `stockade-worker` and `stockade-compiler` are, and `stockade-kernel-log` if it is installed; beside the
+    /// own executable if not said.
     pub fn programs_dir(mut self, folder: impl Into<PathBuf>) -> Self {
         self.programs = Some(folder.into());
         self
@@ -553,6 +523,7 @@ impl HostBuilder {
             None => Programs::folder().map_err(broken_state)?,
         };
         let programs = Programs::load(&folder)?;
+        let kernel_log = Programs::kernel_log(&folder);
         let cache = Cache::open(&state, programs.compiler.digest(), programs.worker.digest())
             .map_err(broken_state)?;
         let audit = self.audit.unwrap_or_else(|| state.join("audit"));
@@ -565,8 +536,10 @@ impl HostBuilder {
         let log = Arc::new(Log::open_with(&audit, options).map_err(HostError::Audit)?);
         let book = Book::open(&state, &audit).map_err(HostError::Approvals)?;
         Scratch::remove_left(&state).map_err(broken_state)?;
+        let launcher = Arc::new(Launcher::new(self.namespaces).map_err(HostError::Launch)?);
         Ok(Host(Arc::new(Inner {
-            launcher: Launcher::new(self.namespaces).map_err(HostError::Launch)?,
+            kernel: Kernel::start(&log, &launcher, kernel_log).map_err(HostError::Sentinel)?,
+            launcher,
             sentinel: Arc::new(Sentinel::start().map_err(HostError::Sentinel)?),
             programs,
             flusher: Flusher::start(Arc::clone(&log)).map_err(HostError::Sentinel)?,

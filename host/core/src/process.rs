@@ -1,6 +1,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::kernel::Followed;
 use crate::reap::{Ended, Exit, kill, reap, reap_if_ended};
 
 /// A confined process that this host has to answer for: dropped, it is killed and reaped.
@@ -11,11 +12,20 @@ pub(crate) struct Process {
     reaped: AtomicBool,
     /// A signal did not reach it.
     out_of_reach: AtomicBool,
+    /// Where the kernel's own records of it are looked for.
+    followed: Option<Followed>,
 }
 
 impl Process {
     pub(crate) fn new(pid: i32, pidfd: OwnedFd) -> Process {
-        Process { pid, pidfd, reaped: AtomicBool::new(false), out_of_reach: AtomicBool::new(false) }
+        let (reaped, out_of_reach) = (AtomicBool::new(false), AtomicBool::new(false));
+        Process { pid, pidfd, reaped, out_of_reach, followed: None }
+    }
+
+    /// The kernel's own records of it are looked for.
+    pub(crate) fn followed_by(mut self, followed: Option<Followed>) -> Process {
+        self.followed = followed;
+        self
     }
 
     /// Its number, as the kernel counts from here. For reading and showing; never for signals.
@@ -42,7 +52,12 @@ impl Process {
         if self.is_out_of_reach() {
             return reap_if_ended(&self.pidfd).unwrap_or(Ended { exit: Exit::Unknown, cpu_ms: 0 });
         }
-        reap(&self.pidfd)
+        let end = reap(&self.pidfd);
+        // Until here its number could not be anybody else's.
+        if let Some(followed) = &self.followed {
+            followed.ended();
+        }
+        end
     }
 }
 

@@ -12,6 +12,17 @@ pub(crate) struct Programs {
     pub(crate) compiler: SealedFile,
 }
 
+/// The program that reads the kernel's own records; a host does without it where it is not installed.
+#[derive(Debug)]
+pub(crate) enum KernelLog {
+    Found(SealedFile),
+    /// Where it should be; it is not there, or cannot be read.
+    Missing(PathBuf),
+}
+
+/// Its name, beside the others and in the process list.
+pub(crate) const KERNEL_LOG: &str = "stockade-kernel-log";
+
 /// A confined program that could not be taken in.
 #[derive(Debug, thiserror::Error)]
 #[error("the program {path} could not be read")]
@@ -32,6 +43,11 @@ impl Programs {
             worker: read(&folder.join("stockade-worker"))?,
             compiler: read(&folder.join("stockade-compiler"))?,
         })
+    }
+
+    /// Takes in the program that reads the kernel's records, from the same folder.
+    pub(crate) fn kernel_log(folder: &Path) -> KernelLog {
+        read(&folder.join(KERNEL_LOG)).map_or_else(|error| KernelLog::Missing(error.path), KernelLog::Found)
     }
 
     /// Where an installed host finds them: beside its own executable.

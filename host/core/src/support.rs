@@ -10,6 +10,8 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::{AccessFlags, Gid, access, getegid, geteuid, getgroups};
 use serde::Serialize;
 
+use crate::kernel::KernelRecords;
+
 /// Scopes for signals and abstract sockets came with ABI 6 (Linux 6.12), and every other kernel
 /// interface that the host stands on is older.
 pub const LANDLOCK_ABI: u32 = 6;
@@ -20,7 +22,6 @@ pub const ARCHITECTURES: [&str; 1] = ["x86_64"];
 
 const CAP_SYS_PTRACE: u32 = 19;
 const CAP_SYS_ADMIN: u32 = 21;
-const CAP_AUDIT_READ: u32 = 37;
 // Linux 6.16; libc has no name for it yet.
 const SO_PASSRIGHTS: libc::c_int = 83;
 
@@ -113,6 +114,7 @@ pub struct Support {
     groups: Vec<u32>,
     pass_rights: bool,
     capabilities: u64,
+    kernel_records: KernelRecords,
     root: bool,
 }
 
@@ -140,6 +142,7 @@ impl Support {
             groups: groups(),
             pass_rights: pass_rights(),
             capabilities: capabilities(&status),
+            kernel_records: KernelRecords::here(),
             root: geteuid().is_root(),
         }
     }
@@ -336,15 +339,15 @@ impl Support {
     }
 
     fn audit(&self) -> Finding {
-        if self.has(CAP_AUDIT_READ) {
-            return ok("kernel-audit", "CAP_AUDIT_READ is there");
-        }
+        // Never what stops a host: a filter's notifications are there in any case.
+        let mode = &self.kernel_records;
+        let state = if *mode == KernelRecords::Read { State::Ok } else { State::Degraded };
         Finding {
             name: "kernel-audit",
-            state: State::Degraded,
-            found: "CAP_AUDIT_READ is not there".to_owned(),
-            cost: "Landlock's own records do not come into the log; forbidden system calls do all the same",
-            next_step: "give the host CAP_AUDIT_READ",
+            state,
+            found: mode.to_string(),
+            cost: mode.cost(),
+            next_step: mode.next_step(),
         }
     }
 
@@ -395,6 +398,14 @@ fn landlock_abi() -> Landlock {
         Ok(abi) => Landlock::Abi(abi),
         Err(nix::errno::Errno::EOPNOTSUPP) => Landlock::Disabled,
         Err(_) => Landlock::Absent,
+    }
+}
+
+/// 0 where there is none.
+pub(crate) fn landlock_abi_number() -> u32 {
+    match landlock_abi() {
+        Landlock::Abi(abi) => abi,
+        Landlock::Disabled | Landlock::Absent => 0,
     }
 }
 

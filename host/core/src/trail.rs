@@ -88,6 +88,11 @@ impl Trail {
         self
     }
 
+    /// Whose records these are, for who finds out later than it happened.
+    pub(crate) fn owner(&self) -> crate::kernel::Owner {
+        crate::kernel::Owner::new(&self.plugin, &self.launch, &self.meter)
+    }
+
     fn running(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }

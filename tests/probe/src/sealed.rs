@@ -17,7 +17,11 @@ use crate::{attacks, peer};
 pub(crate) fn run() -> Result<(), SealError> {
     let environment: Vec<String> = std::env::vars().map(|(name, _)| name).collect();
     if let Some(misbehaviour) = peer::at_boot() {
-        return peer::boot(&misbehaviour);
+        match misbehaviour.strip_prefix("denials=") {
+            Some(order) => be_refused_before_the_seal(order),
+            None if misbehaviour == "claims-ready" => claim_to_be_ready(),
+            None => return peer::boot(&misbehaviour),
+        }
     }
     let (_, files, mut channel) = Bare::enter()?.confine()?.attested()?;
     // The one stretch in which the host lets an open pass: what it names is Landlock's to judge.
@@ -42,6 +46,26 @@ pub(crate) fn run() -> Result<(), SealError> {
         };
         let outcome = Outcome::Value(value.to_string());
         channel.send(&Return { call: call.call, outcome }.into())?;
+    }
+}
+
+/// Opens a file so many times, `20000 /tmp/file`, where nothing but the host's Landlock domain is there to refuse it,
+/// under a name that looks like a field of the kernel's records.
+fn be_refused_before_the_seal(order: &str) {
+    let (times, path) = order.split_once(' ').unwrap_or((order, "/etc/passwd"));
+    let path = std::ffi::CString::new(path).unwrap_or_default();
+    raw(libc::SYS_prctl, &[libc::PR_SET_NAME as u64, c"x\nfake=1".as_ptr() as u64]);
+    for _ in 0..times.parse::<u32>().unwrap_or(0) {
+        let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as u64;
+        raw(libc::SYS_openat, &[libc::AT_FDCWD as u64, path.as_ptr() as u64, flags]);
+    }
+}
+
+/// Says what the reader of the kernel's records says once its filter stands, without one.
+fn claim_to_be_ready() -> ! {
+    write_raw(b"\"ready\"\n");
+    loop {
+        raw(libc::SYS_pause, &[]);
     }
 }
 

@@ -1,5 +1,6 @@
 //! `stockade-compiler`: turns one component into an artifact and a report, sealed like a worker, and ends.
 //! It never runs what it made.
+#![cfg_attr(not(test), no_main)]
 
 mod engine;
 mod flatten;
@@ -11,7 +12,8 @@ mod tests;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::process::ExitCode;
+#[cfg(not(test))]
+use std::process::exit;
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, Signal, signal};
@@ -34,17 +36,28 @@ enum CompilerError {
     NoWork,
 }
 
-fn main() -> ExitCode {
+/// The exit code of a program that failed; nobody reads its words.
+#[cfg(not(test))]
+const FAILED: i32 = 70;
+
+/// Where the C library starts the program. Rust's own start-up would look for the stack in /proc, which Landlock
+/// refuses: the kernel's records (docs/decisions/0025) would show each compiler trying for a file.
+#[cfg(not(test))]
+#[expect(unsafe_code, reason = "JUSTIFICATION: a program without Rust's start-up has to name its own entry")]
+// SAFETY: the C library calls this symbol once, with this signature; nothing else in the program has it.
+#[unsafe(no_mangle)]
+extern "C" fn main(_argc: std::ffi::c_int, _argv: *const *const std::ffi::c_char) -> std::ffi::c_int {
+    // A panic must not look for a backtrace in files that it cannot open.
+    std::panic::set_hook(Box::new(|_| exit(FAILED)));
     match run() {
-        Ok(()) | Err(CompilerError::Seal(SealError::Closed)) => ExitCode::SUCCESS,
+        Ok(()) | Err(CompilerError::Seal(SealError::Closed)) => exit(0),
         // Nobody reads it: stderr is the null device. The host sees the code.
-        Err(_) => ExitCode::from(70),
+        Err(_) => exit(FAILED),
     }
 }
 
+#[cfg_attr(test, expect(dead_code, reason = "tests have no host to be started by"))]
 fn run() -> Result<(), CompilerError> {
-    // A panic must not look for a backtrace in files that it cannot open.
-    std::panic::set_hook(Box::new(|_| std::process::exit(70)));
     let engine = compiling_engine().map_err(CompilerError::Engine)?;
     faults_are_the_end().map_err(CompilerError::Signal)?;
     let (message, files, mut channel) = Bare::enter()?.confine()?.attested()?;

@@ -42,6 +42,8 @@ pub enum Step {
 pub(super) struct Plan<'a> {
     pub(super) program: RawFd,
     pub(super) ruleset: RawFd,
+    /// Flags of `landlock_restrict_self`.
+    pub(super) landlock_flags: u32,
     pub(super) socket: RawFd,
     pub(super) null: RawFd,
     pub(super) argv: *const *const c_char,
@@ -138,7 +140,7 @@ fn confine_and_execute(plan: &Plan<'_>) -> Result<(), Failed> {
     }
     die_with_host()?;
     if stands("landlock.domain") {
-        call!(Step::Landlock, libc::SYS_landlock_restrict_self, KEPT_RULESET, 0)?;
+        call!(Step::Landlock, libc::SYS_landlock_restrict_self, KEPT_RULESET, plan.landlock_flags)?;
     }
     let leaked = if stands("environment.empty") { ptr::null() } else { c"LEAKED=1".as_ptr() };
     let environment: [*const c_char; 2] = [leaked, ptr::null()];

@@ -212,6 +212,7 @@ impl Launcher {
                 lane::keep_to_half();
                 let mut thread = LauncherThread {
                     ruleset,
+                    landlock_flags: ruleset::flags(),
                     null,
                     namespaces,
                     started: getrandom::u32().unwrap_or(0),
@@ -271,6 +272,7 @@ impl Stack {
 
 struct LauncherThread {
     ruleset: OwnedFd,
+    landlock_flags: u32,
     null: OwnedFd,
     namespaces: Namespaces,
     /// Where in the range of users the next worker stands.
@@ -295,6 +297,7 @@ impl LauncherThread {
         let mut plan = Plan {
             program: order.program,
             ruleset: self.ruleset.as_raw_fd(),
+            landlock_flags: self.landlock_flags,
             socket: order.socket.as_raw_fd(),
             null: self.null.as_raw_fd(),
             argv: argv.as_ptr(),
@@ -349,6 +352,7 @@ mod tests {
         let program = SealedFile::copy("program", Use::Program, &mut own, u64::MAX - 1).unwrap();
         let mut thread = LauncherThread {
             ruleset: ruleset::deny_all().unwrap(),
+            landlock_flags: ruleset::flags(),
             null: nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).unwrap(),
             namespaces: Namespaces::Off,
             started: 0,

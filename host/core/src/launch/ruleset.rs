@@ -27,6 +27,16 @@ pub fn deny_all() -> Result<OwnedFd, RulesetError> {
     Ok(fd.expect("a hard requirement was met, so the kernel made a ruleset"))
 }
 
+/// `LANDLOCK_RESTRICT_SELF_LOG_NEW_EXEC_ON`, since ABI 7 (Linux 6.15).
+const LOG_NEW_EXEC_ON: u32 = 1 << 1;
+
+/// Has the kernel record what the domain refuses where it can. The domain is put on before the program is executed, and
+/// without the flag only what is refused before would be recorded.
+pub(super) fn flags() -> u32 {
+    let abi = crate::support::landlock_abi_number();
+    if abi >= 7 && stands("landlock.recorded") { LOG_NEW_EXEC_ON } else { 0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

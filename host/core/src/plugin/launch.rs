@@ -11,6 +11,7 @@ use stockade_policy::Capability;
 use super::Inner;
 use crate::boot::{BootError, Booting, LoadingCalls};
 use crate::error::HostError;
+use crate::kernel::Boottime;
 use crate::launch::{ResourceLimits, Spec, widen};
 use crate::log::LogGate;
 use crate::memfd::hex;
@@ -60,8 +61,10 @@ impl Inner {
                 open_files: limits.open_files,
             },
         };
+        let since = Boottime::now();
         let started = host.launcher.start(&spec).map_err(HostError::Launch)?;
-        let attested = Booting::new(started).attest(&filter, host.launcher.namespaces());
+        let followed = host.kernel.follow(&trail, &started, since);
+        let attested = Booting::new(started, followed).attest(&filter, host.launcher.namespaces());
         let attested = attested.map_err(|error| {
             trail.boot_failed(&error);
             HostError::Boot(error)

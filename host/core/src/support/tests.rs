@@ -14,6 +14,7 @@ fn good() -> Support {
         groups: vec![1000],
         pass_rights: true,
         capabilities: 0,
+        kernel_records: KernelRecords::Read,
         root: false,
     }
 }
@@ -84,6 +85,7 @@ fn what_only_degrades_does_not_stop_the_host() {
         user_namespaces: UserNamespaces::Denied("user.max_user_namespaces"),
         cgroups: Cgroups::default(),
         pass_rights: false,
+        kernel_records: KernelRecords::Disabled,
         ..good()
     };
     assert_eq!(support.required(), Ok(()));
@@ -103,6 +105,7 @@ fn whatever_is_not_ok_says_what_it_costs_and_what_to_do() {
         user_namespaces: UserNamespaces::Unknown,
         cgroups: Cgroups::default(),
         pass_rights: false,
+        kernel_records: KernelRecords::NoProgram("/nowhere".into()),
         ..good()
     };
     for finding in bad.findings() {
