@@ -51,8 +51,8 @@ pub const NOTE: usize = 64 * 1024;
 /// Signatures under a note; the specification asks for 16 at least.
 pub const SIGNATURES: usize = 64;
 
-/// Bytes that readers take from a file at a time.
-pub const READ_BUFFER: usize = 256 * 1024;
+/// Bytes that readers take from a file at a time: they are looked at several times, and so should stay in a cache.
+pub const READ_BUFFER: usize = 64 * 1024;
 /// Bytes of a segment, decompressed: a thousand bytes of gzip can claim to be a million, so there is an end
 /// to what is read of one. Far above the size at which the log rotates.
 pub const SEGMENT_MOST: u64 = 8 * 1024 * 1024 * 1024;
@@ -66,3 +66,5 @@ pub const NOTICES: usize = 32;
 /// Keys that a log names whose signatures are looked at where the auditor brings none. A key is lost or changed a
 /// few times in a log's life; each costs one more look at every checkpoint.
 pub const NAMED_KEYS: usize = 16;
+/// Bytes of `checkpoints` that are verified: ten busy years. Whoever can write the directory could make it longer.
+pub const CHECKPOINTS: u64 = 1024 * 1024 * 1024;

@@ -39,7 +39,7 @@ type Run = Vec<usize>;
 /// Adds what is wrong to `report`. `noticed` is the line at which the first pass saw that something is.
 /// Lines are counted over all files there; `base` is the first record that should be in them.
 pub(crate) fn run(files: &Files, base: u64, noticed: u64, report: &mut Report) -> Result<(), AuditError> {
-    let (mut seen, bad, starts) = read(files)?;
+    let Found { mut seen, bad, starts } = read(files)?;
     let mut findings: Vec<(u64, Finding)> = Vec::new();
     let unique = first_of_each(&seen, &mut findings);
     let runs = runs(&mut seen, &unique);
@@ -70,11 +70,14 @@ pub(crate) fn run(files: &Files, base: u64, noticed: u64, report: &mut Report) -
     Ok(())
 }
 
-/// What is a record, what is none, and after how many lines each file begins.
-type Everything = (Vec<Seen>, Vec<Bad>, Vec<u64>);
+/// Everything that is there, and after how many lines each file begins.
+struct Found {
+    seen: Vec<Seen>,
+    bad: Vec<Bad>,
+    starts: Vec<u64>,
+}
 
-/// Everything that is there.
-fn read(files: &Files) -> Result<Everything, AuditError> {
+fn read(files: &Files) -> Result<Found, AuditError> {
     let (mut seen, mut bad, mut starts) = (Vec::new(), Vec::new(), Vec::new());
     let mut line = 0;
     for (number, volume) in files.files.iter().enumerate() {
@@ -122,7 +125,7 @@ fn read(files: &Files) -> Result<Everything, AuditError> {
             }
         }
     }
-    Ok((seen, bad, starts))
+    Ok(Found { seen, bad, starts })
 }
 
 /// One line for each hash: an unharmed one before a changed one, then the first.

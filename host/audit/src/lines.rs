@@ -6,6 +6,8 @@ use crate::bounds;
 pub struct Lines<R> {
     input: R,
     line: Vec<u8>,
+    /// Bytes of the input's own buffer that were the last line.
+    given: usize,
     /// Where the next line begins.
     pub(crate) offset: u64,
 }
@@ -25,7 +27,7 @@ pub enum Piece<'a> {
 impl<R: BufRead> Lines<R> {
     /// Reads from `input`, whose next byte is at `offset` of the file.
     pub fn new(input: R, offset: u64) -> Self {
-        Self { input, line: Vec::new(), offset }
+        Self { input, line: Vec::new(), given: 0, offset }
     }
 
     /// Where the next line begins; after `Torn`, where what has not come yet will.
@@ -40,8 +42,17 @@ impl<R: BufRead> Lines<R> {
     /// The input cannot be read.
     #[expect(clippy::should_implement_trait, reason = "it lends the line, which no iterator can")]
     pub fn next(&mut self) -> io::Result<Piece<'_>> {
+        self.input.consume(std::mem::take(&mut self.given));
         if self.line.last() == Some(&b'\n') {
             self.line.clear();
+        }
+        if self.line.is_empty()
+            && let Some(end) = self.whole_line()?
+        {
+            self.given = end + 1;
+            self.offset += self.given as u64;
+            // The same buffer again: nothing is read in between.
+            return Ok(Piece::Line(&self.input.fill_buf()?[..end]));
         }
         let room = (bounds::LINE + 1).saturating_sub(self.line.len()) as u64;
         let more = (&mut self.input).take(room).read_until(b'\n', &mut self.line)?;
@@ -61,6 +72,17 @@ impl<R: BufRead> Lines<R> {
             self.offset += more as u64;
             if more == 0 || self.line.last() == Some(&b'\n') {
                 return Ok(Piece::TooLong);
+            }
+        }
+    }
+
+    /// Where the next line ends, if all of it is in the input's buffer: most are, and need not be copied.
+    fn whole_line(&mut self) -> io::Result<Option<usize>> {
+        loop {
+            match self.input.fill_buf() {
+                Ok(buffer) => return Ok(memchr::memchr(b'\n', buffer).filter(|end| *end <= bounds::LINE)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
         }
     }

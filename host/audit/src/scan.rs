@@ -103,7 +103,7 @@ pub(crate) fn line(line: &[u8]) -> Option<Scanned<'_>> {
     at.take(b"{\"v\":1,\"seq\":")?;
     let seq = at.number()?;
     at.take(b",\"time\":")?;
-    let time = at.text()?;
+    let time = std::str::from_utf8(at.text()?).ok()?;
     at.take(b",\"mono\":")?;
     at.number()?;
     at.take(b",\"boot\":")?;
@@ -131,7 +131,8 @@ pub(crate) fn line(line: &[u8]) -> Option<Scanned<'_>> {
     at.take(b",\"layer\":")?;
     let layer = at.text()?;
     // What the log says of itself is read in full.
-    let layer = Layer::ALL.into_iter().find(|known| *known != Layer::Log && known.as_str() == layer)?;
+    let layer =
+        Layer::ALL.into_iter().find(|known| *known != Layer::Log && known.as_str().as_bytes() == layer)?;
     at.take(b",\"event\":")?;
     at.text()?;
     at.take(b",\"operation\":")?;
@@ -140,7 +141,7 @@ pub(crate) fn line(line: &[u8]) -> Option<Scanned<'_>> {
     at.text()?;
     at.take(b",\"decision\":")?;
     let decision = at.text()?;
-    let decision = Decision::ALL.into_iter().find(|known| known.as_str() == decision)?;
+    let decision = Decision::ALL.into_iter().find(|known| known.as_str().as_bytes() == decision)?;
     at.take(b",\"rule\":")?;
     if at.take(b"null").is_none() {
         at.take(b"{\"id\":")?;
@@ -184,14 +185,13 @@ impl<'a> Cursor<'a> {
         Some(())
     }
 
-    /// A string, its quotes included.
+    /// A string, its quotes included: ASCII without escapes, so that its bytes are its characters.
     #[inline]
-    fn text(&mut self) -> Option<&'a str> {
+    fn text(&mut self) -> Option<&'a [u8]> {
         let rest = self.rest.strip_prefix(b"\"")?;
         let end = memchr::memchr(b'"', rest)?;
         self.rest = &rest[end + 1..];
-        // It is ASCII, so this does not fail.
-        std::str::from_utf8(&rest[..end]).ok()
+        Some(&rest[..end])
     }
 
     /// A number of at most 18 digits, in the one spelling that JSON has for it.

@@ -101,15 +101,16 @@ impl Shared {
 
     pub(crate) fn append_durable(&self, record: &Record) -> Result<Receipt, AuditError> {
         let mut inner = self.inner_for(record)?;
-        let written = self.durable(&mut inner, record).inspect_err(|_| inner.writer.count_refused());
+        let head = match self.write(&mut inner, record, self.clock.now()) {
+            Ok(head) => head,
+            Err(error) => {
+                inner.writer.count_refused();
+                return Err(error);
+            }
+        };
         drop(inner);
-        let head = written?;
         self.sync_to(head.seq)?;
         Ok(Receipt { seq: head.seq, hash: head.hash, verbatim: true })
-    }
-
-    fn durable(&self, inner: &mut Inner, record: &Record) -> Result<Head, AuditError> {
-        self.write(inner, record, self.clock.now())
     }
 
     /// Writes a record, after a rotation where one is due and after what else the log has to say.

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -147,14 +147,28 @@ pub fn verify_with(path: impl AsRef<Path>, trust: &Trust) -> Result<Report, Audi
     // The checkpoints first: a log that is being written meanwhile has more records than they are over, not fewer.
     let beside = |file: &str| {
         let path = path.join(file);
-        match std::fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(AuditError::File { step: "read", path, source }),
-        }
+        read_beside(&path).map_err(|source| AuditError::File { step: "read", path, source })
     };
     let (notes, removed) = if path.is_dir() { (beside(FILE)?, beside(REMOVED)?) } else { (None, None) };
     check(Files::find(path)?, notes.as_deref(), removed.as_deref(), trust)
+}
+
+/// A file of checkpoints, whoever wrote it: as much of it as anybody has to hold in memory.
+fn read_beside(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let file = match segments::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    file.take(bounds::CHECKPOINTS + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > bounds::CHECKPOINTS {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            "there are more checkpoints than can be verified",
+        ));
+    }
+    Ok(Some(bytes))
 }
 
 impl Copy {
