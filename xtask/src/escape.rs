@@ -74,8 +74,8 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
             }
         }
         if wants(Part::Processes) && options.filter.is_none() {
-            let killed = users.side_by_side(|stage, tests| stage.full_size(tests, &PROCESSES))?;
-            let measured = users.in_turns(|stage, tests| stage.full_size(tests, &MEASURED))?;
+            let killed = users.side_by_side(|stage, tests| stage.full_size(tests, &PROCESSES, 2))?;
+            let measured = users.in_turns(|stage, tests| stage.full_size(tests, &MEASURED, 1))?;
             held &= killed.into_iter().chain(measured).all(|held| held);
         }
     }

@@ -167,11 +167,11 @@ impl Build {
         Ok(Build { dist, tests, root: nix::unistd::geteuid().is_root() })
     }
 
-    /// Three at a time: most of the time goes into waiting for a process.
+    /// Five at a time: most of the time goes into waiting for a process.
     fn look_at_all(&self, tries: BTreeSet<Try>, step: &mut Step) -> Result<BTreeMap<Try, Look>> {
         let (queue, done) = (Mutex::new(tries.into_iter()), mpsc::channel());
         thread::scope(|threads| {
-            for _ in 0..3 {
+            for _ in 0..5 {
                 let done = done.0.clone();
                 let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
                 threads.spawn(move || {

@@ -120,13 +120,14 @@ impl Stage {
         command
     }
 
-    /// Runs the system tests of these files at their full size, the slow ones too; false if one failed.
-    pub(crate) fn full_size(&self, tests: &[Executable], files: &[&str]) -> Result<bool> {
+    /// Runs the system tests of these files at their full size, the slow ones too, so many at a time; false if one
+    /// failed.
+    pub(crate) fn full_size(&self, tests: &[Executable], files: &[&str], at_once: u8) -> Result<bool> {
         let options =
             Options { filter: None, package: Vec::new(), no_slow: true, show_output: true, release: false };
         let mut counts = Counts::default();
         for test in tests.iter().filter(|test| files.contains(&test.target.as_str())) {
-            counts += one(self, test, Size::Full, &options)?;
+            counts += one(self, test, Size::Full { at_once }, &options)?;
         }
         Ok(counts.failed == 0 && counts.passed > 0)
     }
@@ -184,7 +185,10 @@ enum Size {
     Fast,
     Slow,
     /// Thousands of cycles where the others take a few: `cargo xtask escape`.
-    Full,
+    Full {
+        /// One, where what is measured is to be measured alone.
+        at_once: u8,
+    },
 }
 
 /// Compiles the test programs. The confined programs' own tests come from invocations of their own, for
@@ -255,8 +259,9 @@ fn one(stage: &Stage, test: &Executable, size: Size, options: &Options) -> Resul
     let command = match size {
         Size::Fast => &mut command,
         Size::Slow => command.arg("--ignored"),
-        // One after the other: what is measured here is measured alone.
-        Size::Full => command.args(["--include-ignored", "--test-threads=1"]).env("STOCKADE_CYCLES", "full"),
+        Size::Full { at_once } => command
+            .args(["--include-ignored", &format!("--test-threads={at_once}")])
+            .env("STOCKADE_CYCLES", "full"),
     };
     command
         .current_dir(&folder)

@@ -3,15 +3,49 @@
 //! In this crate's own tests each is written down as well, so that the states in which a power cut can leave
 //! the directory can be built and opened (`powercut.rs`).
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::Path;
 
 use nix::fcntl::OFlag;
 
-/// Makes a file that was not there, for its owner alone, to be written at its end.
+/// Makes a file that was not there, to be written at its end. Its owner alone can read it; and auditors, where its
+/// directory is theirs ([`readable_by`]).
 pub(crate) fn create(path: &Path) -> io::Result<File> {
+    let file = create_secret(path)?;
+    let shared = path.parent().map(fs::metadata).transpose()?.is_some_and(|dir| dir.mode() & SHARED == SHARED);
+    if shared {
+        file.set_permissions(Permissions::from_mode(FILE_MODE))?;
+    }
+    Ok(file)
+}
+
+/// The mode of a directory that a group of auditors reads: the group of what is made in it is the same.
+const DIR_MODE: u32 = 0o2750;
+/// What tells such a directory from others.
+const SHARED: u32 = 0o2040;
+/// The mode of a file in it.
+const FILE_MODE: u32 = 0o640;
+
+/// Gives a group the right to read what is in the directory and what will be, but for `secret` names.
+pub(crate) fn readable_by(dir: &Path, group: u32, secret: impl Fn(&str) -> bool) -> io::Result<()> {
+    chown(dir, None, Some(group))?;
+    fs::set_permissions(dir, Permissions::from_mode(DIR_MODE))?;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if !entry.file_type()?.is_file() || entry.file_name().to_str().is_none_or(&secret) {
+            continue;
+        }
+        // The directory is this user's alone to write: nobody puts a link in a file's place meanwhile.
+        chown(entry.path(), None, Some(group))?;
+        fs::set_permissions(entry.path(), Permissions::from_mode(FILE_MODE))?;
+    }
+    Ok(())
+}
+
+/// The same for its owner alone.
+pub(crate) fn create_secret(path: &Path) -> io::Result<File> {
     let file = File::options()
         .read(true)
         .append(true)
@@ -108,6 +142,20 @@ pub(crate) fn remove_if_there(path: &Path) -> io::Result<()> {
 
 /// Puts `content` in the place of the file `path`, whole and on the disk or not at all.
 pub(crate) fn replace(dir: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
+    replace_by(dir, path, content, create)
+}
+
+/// The same for its owner alone.
+pub(crate) fn replace_secret(dir: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
+    replace_by(dir, path, content, create_secret)
+}
+
+fn replace_by(
+    dir: &Path,
+    path: &Path,
+    content: &[u8],
+    create: impl Fn(&Path) -> io::Result<File>,
+) -> io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(NEW);
     let new = Path::new(&name);

@@ -31,8 +31,13 @@ pub(crate) fn make(dir: &Path, file: &str, origin: &str) -> Result<NoteSigner, A
     let path = dir.join(file);
     let mut secret = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *secret).map_err(|error| AuditError::Random(error.to_string()))?;
-    disk::replace(dir, &path, &*secret).map_err(|source| AuditError::Key { path, source })?;
+    disk::replace_secret(dir, &path, &*secret).map_err(|source| AuditError::Key { path, source })?;
     Ok(NoteSigner::new(origin, &secret))
+}
+
+/// Whether a file of this name is for nobody else to read: a private key, or what will be one.
+pub(crate) fn is_secret(name: &str) -> bool {
+    name.strip_suffix(disk::NEW).unwrap_or(name).strip_suffix(".next").unwrap_or(name) == SECRET
 }
 
 /// Puts the public key beside the log, unless it is there.

@@ -69,10 +69,13 @@ impl Log {
     ///
     /// As [`open`](Self::open).
     pub fn open_with(dir: impl AsRef<Path>, options: Options) -> Result<Self, AuditError> {
-        let Options { floods, clock, checkpoints, sinks, segments: segment_policy, retention } = options;
+        let Options { floods, clock, checkpoints, sinks, segments: segment_policy, retention, readers } = options;
         let place = Place::open(dir.as_ref())?;
-        let names = segments::names(&place.dir)
-            .map_err(|source| AuditError::Directory { path: place.dir.clone(), source })?;
+        let failed = |source| AuditError::Directory { path: place.dir.clone(), source };
+        if let Some(group) = readers {
+            disk::readable_by(&place.dir, group, key::is_secret).map_err(failed)?;
+        }
+        let names = segments::names(&place.dir).map_err(failed)?;
         let tail = tail::read(&place, names.is_empty())?;
         let boot = boot_id();
         let flush = place.file.try_clone().map_err(|source| AuditError::File {
@@ -108,6 +111,9 @@ impl Log {
         };
         let key_lost = signing.key_lost;
         opening = opening.detail("key", signing.signer.verifier().to_string());
+        if let Some(group) = readers {
+            opening = opening.detail("readers_gid", group);
+        }
         key::publish(&place.dir, &signing.signer)?;
         let notices = Notices::default();
         let post = Post::start(sinks, &notices)?;

@@ -16,6 +16,8 @@ pub struct Options {
     pub segments: SegmentPolicy,
     /// Which old files are removed. By default none.
     pub retention: Retention,
+    /// The group of auditors, by its number: it may read everything but the private key. By default nobody may.
+    pub readers: Option<u32>,
 }
 
 /// When the log signs how far it has come: after so many records or so much time, whichever is first. It does so
@@ -58,6 +60,7 @@ impl std::fmt::Debug for Options {
             .field("sinks", &sinks)
             .field("segments", &self.segments)
             .field("retention", &self.retention)
+            .field("readers", &self.readers)
             .finish_non_exhaustive()
     }
 }
@@ -71,6 +74,7 @@ impl Default for Options {
             sinks: Vec::new(),
             segments: SegmentPolicy::default(),
             retention: Retention::default(),
+            readers: None,
         }
     }
 }

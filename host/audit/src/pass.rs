@@ -184,7 +184,7 @@ impl Pass {
             self.at_expected = Some(head.hash);
         }
         if self.broken.is_none() {
-            self.frontier.push(tree::leaf(text));
+            self.frontier.push(tree::leaf(head.hash.as_bytes()));
             if claims.next() == self.frontier.size() {
                 claims.reached(self.frontier.size(), &self.frontier, Some(head));
             }

@@ -75,16 +75,16 @@ impl InclusionProof {
     pub fn verify(&self, key: &VerifierKey) -> Result<Checkpoint, AuditError> {
         let checkpoint = signed(&self.note, key)?;
         let hashes: Vec<Hash> = self.hashes.iter().map(|hash| hash.0).collect();
-        let leaf = tree::leaf(self.record.as_bytes());
-        let root = tree::root_by_inclusion(self.index, checkpoint.size, leaf, &hashes);
-        if root != Some(checkpoint.root) {
-            return Err(failed("the record is not in the log of this checkpoint, at this place"));
-        }
         let line = Line::read(self.record.as_bytes()).map_err(|problem| failed(&problem))?;
-        if line.seq() == self.index && line.intact() {
+        if line.seq() != self.index || !line.intact() {
+            return Err(failed("the record is not the one of this number, or it was changed"));
+        }
+        let leaf = tree::leaf(line.hash().as_bytes());
+        let root = tree::root_by_inclusion(self.index, checkpoint.size, leaf, &hashes);
+        if root == Some(checkpoint.root) {
             Ok(checkpoint)
         } else {
-            Err(failed("the record is not the one of this number"))
+            Err(failed("the record is not in the log of this checkpoint, at this place"))
         }
     }
 }
@@ -226,7 +226,10 @@ impl Walk {
                         return Err(failed("the log has a line that is no record"));
                     }
                 };
-                let (index, leaf) = (self.frontier.size(), tree::leaf(line));
+                let read = Line::read(line).ok().filter(Line::intact);
+                let read =
+                    read.ok_or_else(|| failed("the log has a line that is no record, or was changed"))?;
+                let (index, leaf) = (self.frontier.size(), tree::leaf(read.hash().as_bytes()));
                 if self.wanted == Some(index) {
                     record = std::str::from_utf8(line).ok().map(str::to_owned);
                 }

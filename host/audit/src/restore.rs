@@ -196,7 +196,7 @@ impl Replay {
             if !bound {
                 return Err((self.next, "it is not bound to the record before it".into()));
             }
-            self.frontier.push(tree::leaf(line));
+            self.frontier.push(tree::leaf(record.hash().as_bytes()));
             self.prev = Some(record.hash());
             self.next += 1;
         }

@@ -161,7 +161,6 @@ pub(crate) fn line(line: &[u8]) -> Option<Scanned<'_>> {
     at.take(b",\"prev\":\"")?;
     let prev = at.hash()?;
     at.take(b"\"")?;
-    let body = line.len().checked_sub(HASH_SUFFIX)?;
     if at.rest.len() != HASH_SUFFIX {
         return None;
     }
@@ -170,7 +169,7 @@ pub(crate) fn line(line: &[u8]) -> Option<Scanned<'_>> {
     if at.rest != b"\"}" {
         return None;
     }
-    let intact = Hash::of_record(&prev, &line[..body]) == hash;
+    let intact = Hash::of_record(&prev, &line[..line.len() - HASH_SUFFIX]) == hash;
     Some(Scanned { seq, time, layer, decision, prev, hash, intact })
 }
 

@@ -1,6 +1,7 @@
-//! The Merkle tree over the lines of a log: RFC 6962, section 2.1, with SHA-256.
+//! The Merkle tree over the records of a log: RFC 6962, section 2.1, with SHA-256.
 //!
-//! A leaf is the line of a record without its newline. What is kept in memory is the *frontier*: the roots
+//! An entry is the 32 bytes of a record's hash, which is over all else in its line: so a line is hashed once for chain
+//! and tree. What is kept in memory is the *frontier*: the roots
 //! of the full subtrees that make up the tree so far, at most one for each bit of its size.
 
 use std::ops::Range;
@@ -10,18 +11,17 @@ use sha2::{Digest, Sha256};
 use crate::chain::Hash;
 
 /// RFC 6962 has these bytes before what is hashed, so that no leaf is a node.
-const LEAF: [u8; 1] = [0];
-const NODE: [u8; 1] = [1];
+const LEAF: u8 = 0;
+const NODE: u8 = 1;
 
-/// The hash of a leaf.
-pub(crate) fn leaf(line: &[u8]) -> Hash {
-    Hash(Sha256::new().chain_update(LEAF).chain_update(line).finalize().into())
+/// The hash of a leaf over `entry`.
+pub(crate) fn leaf(entry: &[u8]) -> Hash {
+    Hash(Sha256::new().chain_update([LEAF]).chain_update(entry).finalize().into())
 }
 
 /// The hash of a node over its two children.
 pub(crate) fn node(left: &Hash, right: &Hash) -> Hash {
-    let mut both = [0; 65];
-    both[0] = NODE[0];
+    let mut both = [NODE; 65];
     both[1..33].copy_from_slice(&left.0);
     both[33..].copy_from_slice(&right.0);
     Hash::of_bytes(&both)

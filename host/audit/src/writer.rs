@@ -104,9 +104,8 @@ impl Writer {
     fn line(&mut self, prev: Head, record: &Record, moment: Moment) -> Head {
         let seq = prev.seq.wrapping_add(1);
         let stamp = Stamp { seq, moment, boot: &self.boot, prev: prev.hash };
-        let start = self.batch.len();
         let hash = write_line(&mut self.batch, &stamp, record);
-        self.leaves.push(tree::leaf(&self.batch[start..self.batch.len() - 1]));
+        self.leaves.push(tree::leaf(hash.as_bytes()));
         Head { seq, hash }
     }
 

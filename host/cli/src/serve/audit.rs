@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use nix::unistd::Group;
 use serde::Deserialize;
 use stockade_audit::{CommandSink, FileSink, Options};
 use stockade_host::HostBuilder;
@@ -35,6 +36,8 @@ pub(crate) struct AuditFile {
     keep_segments: Option<u64>,
     keep_size: Option<String>,
     keep: Option<String>,
+    /// The group that may read the log, by name or number.
+    group: Option<String>,
 }
 
 impl AuditFile {
@@ -57,6 +60,7 @@ impl AuditFile {
         options.retention.segments = self.keep_segments;
         options.retention.bytes = size("audit.keep_size", &self.keep_size)?;
         options.retention.age = duration("audit.keep", &self.keep)?;
+        options.readers = self.group.as_deref().map(group).transpose()?;
         for file in &self.files {
             options.sinks.push(Box::new(FileSink::new(file)));
         }
@@ -74,4 +78,20 @@ impl AuditFile {
         let builder = builder.audit_options(options);
         Ok(self.urls.iter().fold(builder, |builder, url| builder.checkpoint_url(url)))
     }
+}
+
+/// The number of a group.
+fn group(name: &str) -> Result<u32, Failure> {
+    let found = match name.parse() {
+        Ok(number) => Some(number),
+        Err(_) => Group::from_name(name).ok().flatten().map(|group| group.gid.as_raw()),
+    };
+    found.ok_or_else(|| {
+        Failure::usage(
+            "unknown-group",
+            "audit.group",
+            format!("there is no group {name}"),
+            "make it (groupadd), or name another, or give its number",
+        )
+    })
 }
