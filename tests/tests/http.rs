@@ -366,13 +366,13 @@ fn d14_too_many_requests_are_refused_and_counted() {
     // Fifty a second, whatever becomes of them, and however many workers they come from.
     let url = format!("http://{}/hello", site.authority());
     let (mut refused, began) = (0, Instant::now());
-    for _ in 0..200 {
+    for _ in 0..120 {
         let answer = get(&plugin, &url);
         refused += usize::from(answer.is_err_and(|error| error.contains("LimitReached")));
     }
     // Fifty that were saved up, and as many as came meanwhile: on a machine that has much else to do, all of them.
     let came = 50 + (began.elapsed().as_secs_f64() * 50.0).ceil() as usize + 1;
-    assert!((200_usize.saturating_sub(came)..=180).contains(&refused), "{refused}, {came} came");
+    assert!((120_usize.saturating_sub(came)..=100).contains(&refused), "{refused}, {came} came");
     assert_eq!(quota().len(), 1 + refused);
 }
 
