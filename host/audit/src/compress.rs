@@ -1,19 +1,15 @@
 //! Closed segments are compressed, so that `zcat` reads them.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
-use flate2::Compression;
 use flate2::bufread::MultiGzDecoder;
-use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
+use crate::blocks::Packer;
 use crate::segments::{self, GZIP, Name, PART};
 use crate::shared::Shared;
 use crate::{AuditError, bounds, disk};
-
-/// Records are alike, so that the quickest levels reach most of what can be reached.
-const LEVEL: u32 = 3;
 
 impl Shared {
     /// Compresses closed segments and removes what is not to be kept. Begins where a crash interrupted it.
@@ -73,7 +69,7 @@ fn pack(dir: &Path, plain: &Path, packed: &Path) -> io::Result<[u8; 32]> {
     let file = disk::create(&part)?;
     let mut input = segments::open(plain)?;
     let mut digest = Sha256::new();
-    let mut encoder = GzEncoder::new(Output(&file), Compression::new(LEVEL));
+    let mut packer = Packer::new(BufWriter::with_capacity(bounds::READ_BUFFER, Output(&file)));
     let mut buffer = vec![0; bounds::READ_BUFFER];
     loop {
         let read = input.read(&mut buffer)?;
@@ -81,9 +77,9 @@ fn pack(dir: &Path, plain: &Path, packed: &Path) -> io::Result<[u8; 32]> {
             break;
         }
         digest.update(&buffer[..read]);
-        encoder.write_all(&buffer[..read])?;
+        packer.write(&buffer[..read])?;
     }
-    encoder.finish()?;
+    packer.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
     disk::sync(&file)?;
     disk::rename(&part, packed)?;
     disk::sync_names(dir)?;

@@ -14,7 +14,8 @@ use nix::fcntl::OFlag;
 /// directory is theirs ([`readable_by`]).
 pub(crate) fn create(path: &Path) -> io::Result<File> {
     let file = create_secret(path)?;
-    let shared = path.parent().map(fs::metadata).transpose()?.is_some_and(|dir| dir.mode() & SHARED == SHARED);
+    let shared =
+        path.parent().map(fs::metadata).transpose()?.is_some_and(|dir| dir.mode() & SHARED == SHARED);
     if shared {
         file.set_permissions(Permissions::from_mode(FILE_MODE))?;
     }

@@ -95,7 +95,7 @@ impl Floods {
 
     fn bucket(&mut self, plugin: &Arc<Plugin>, record: &Record, now: Moment) -> &mut Bucket {
         let limits = self.limits;
-        if !self.plugins.contains_key(plugin) && self.plugins.len() >= bounds::FLOOD_PLUGINS {
+        if self.plugins.len() >= bounds::FLOOD_PLUGINS && !self.plugins.contains_key(plugin) {
             self.plugins.retain(|_, buckets| buckets.iter().any(|bucket| !bucket.idle(limits, now)));
         }
         let full = self.plugins.len() >= bounds::FLOOD_PLUGINS && !self.plugins.contains_key(plugin);

@@ -31,6 +31,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod blocks;
 pub mod bounds;
 mod chain;
 mod checkpoint;
@@ -76,6 +77,7 @@ mod tree;
 mod verify;
 mod writer;
 
+pub use blocks::{BLOCK, Blocks};
 pub use chain::{Hash, Head, LogId};
 pub use checkpoint::Checkpoint;
 pub use clock::{Clock, ManualClock, Moment, SystemClock};

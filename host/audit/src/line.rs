@@ -1,5 +1,4 @@
 use std::borrow::Cow;
-use std::io::Write;
 
 use crate::chain::Hash;
 use crate::escape::write_json;
@@ -25,13 +24,13 @@ pub(crate) fn write_line(out: &mut Vec<u8>, stamp: &Stamp<'_>, record: &Record) 
     let start = out.len();
     let mut line = Line { out, cut: Vec::new() };
     line.raw(b"{\"v\":");
-    line.number(VERSION.into());
+    line.number(VERSION);
     line.raw(b",\"seq\":");
-    line.number(stamp.seq.into());
+    line.number(stamp.seq);
     line.raw(b",\"time\":\"");
     stamp.moment.write_rfc3339(line.out);
     line.raw(b"\",\"mono\":");
-    line.number(stamp.moment.monotonic.into());
+    line.number(stamp.moment.monotonic);
     line.raw(b",\"boot\":");
     line.text("boot", stamp.boot, bounds::NAME);
     line.raw(b",\"plugin\":");
@@ -57,7 +56,7 @@ pub(crate) fn write_line(out: &mut Vec<u8>, stamp: &Stamp<'_>, record: &Record) 
     line.raw(b",\"call\":");
     match record.call {
         None => line.raw(b"null"),
-        Some(call) => line.number(call.into()),
+        Some(call) => line.number(call),
     }
     line.raw(b",\"layer\":\"");
     line.raw(record.layer.as_str().as_bytes());
@@ -108,9 +107,8 @@ impl<'f> Line<'_, 'f> {
         self.out.extend_from_slice(bytes);
     }
 
-    fn number(&mut self, number: i128) {
-        // Writing to a vector does not fail.
-        let _ = write!(self.out, "{number}");
+    fn number(&mut self, number: impl itoa::Integer) {
+        self.raw(itoa::Buffer::new().format(number).as_bytes());
     }
 
     fn text(&mut self, field: &'f str, text: &str, most: usize) {
@@ -130,7 +128,7 @@ impl<'f> Line<'_, 'f> {
             write_json(self.out, key);
             self.raw(b":");
             match value {
-                Value::Number(number) => self.number((*number).into()),
+                Value::Number(number) => self.number(*number),
                 Value::Text(text) => {
                     let kept = text.floor_char_boundary(bounds::DETAIL_VALUE);
                     write_json(self.out, &text[..kept]);
@@ -156,7 +154,7 @@ impl<'f> Line<'_, 'f> {
             }
             write_json(self.out, field);
             self.raw(b":");
-            self.number((*bytes).into());
+            self.number(*bytes);
         }
         self.raw(b"}");
     }

@@ -69,7 +69,8 @@ impl Log {
     ///
     /// As [`open`](Self::open).
     pub fn open_with(dir: impl AsRef<Path>, options: Options) -> Result<Self, AuditError> {
-        let Options { floods, clock, checkpoints, sinks, segments: segment_policy, retention, readers } = options;
+        let Options { floods, clock, checkpoints, sinks, segments: segment_policy, retention, readers } =
+            options;
         let place = Place::open(dir.as_ref())?;
         let failed = |source| AuditError::Directory { path: place.dir.clone(), source };
         if let Some(group) = readers {

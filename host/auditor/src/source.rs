@@ -2,10 +2,10 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use flate2::bufread::MultiGzDecoder;
-use stockade_audit::{Entry, Hash, Lines, Piece, bounds};
+use stockade_audit::{BLOCK, Blocks, Entry, Hash, Lines, Piece, bounds};
 
 use crate::error::AuditorError;
 
@@ -19,6 +19,8 @@ const COMPRESSED: &str = ".gz";
 const TRY: usize = 4096;
 /// How much is read at first for each of the last records. Most are shorter.
 const BYTES_A_RECORD: u64 = 1024;
+/// Times that a directory which changes meanwhile is listed.
+const LISTINGS: u32 = 1000;
 /// `O_NONBLOCK` (the same number on x86-64 and aarch64): a fifo in a file's place must not hold the reader up.
 const OPEN_FLAGS: i32 = 0o4000;
 
@@ -47,7 +49,9 @@ pub struct LogFile {
 #[derive(Debug)]
 enum Content {
     Plain(File),
-    /// A compressed file, and what is in it: unpacked when it is looked at first, into a file without a name.
+    /// A compressed file with a table of its blocks, and the block that was unpacked last.
+    Blocks(File, Blocks, Mutex<Option<(usize, Arc<[u8]>)>>),
+    /// Another one, and what is in it: unpacked when it is looked at first, into a file without a name.
     Packed(File, OnceLock<File>),
 }
 
@@ -93,40 +97,64 @@ impl Source {
     ///
     /// It cannot be opened, or there is no log.
     pub fn open(path: &Path) -> Result<Self, AuditorError> {
-        let mut files = Vec::<LogFile>::new();
-        if path.is_dir() {
-            let mut compressed = Vec::new();
-            let failed = |source| AuditorError::File { step: "list", path: path.to_owned(), source };
-            for entry in fs::read_dir(path).map_err(failed)? {
-                let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
-                if name == CURRENT || is_segment(&name) {
-                    files.push(LogFile::open(path.join(&name), name)?);
-                } else if name.strip_suffix(COMPRESSED).is_some_and(is_segment) {
-                    compressed.push(name);
+        let files = if path.is_dir() {
+            let mut tries = 0;
+            loop {
+                tries += 1;
+                match Self::list(path) {
+                    Ok(Some(files)) => break files,
+                    // It was compressed or removed between its name and its opening.
+                    Err(AuditorError::File { source, .. })
+                        if source.kind() == io::ErrorKind::NotFound && tries < LISTINGS => {}
+                    Ok(None) if tries < LISTINGS => {}
+                    Ok(None) => return Err(AuditorError::NoLog { path: path.to_owned() }),
+                    Err(error) => return Err(error),
                 }
             }
-            // While one is compressed there are both.
-            let plain: Vec<_> = files.iter().map(|file| format!("{}{COMPRESSED}", file.name)).collect();
-            for name in compressed.into_iter().filter(|name| !plain.contains(name)) {
-                files.push(LogFile::open(path.join(&name), name)?);
-            }
-            // A file whose beginning is damaged says no number: it is looked at among the last, by name.
-            files.sort_by(|a, b| a.place().cmp(&b.place()));
-            // While the log goes over to another file, the old one has two names; the later is the current one.
-            let identities: Vec<_> = files.iter().map(|file| file.identity().ok()).collect();
-            let mut number = 0;
-            files.retain(|_| {
-                number += 1;
-                !identities[number..].contains(&identities[number - 1])
-            });
         } else {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            files.push(LogFile::open(path.to_owned(), name)?);
-        }
+            vec![LogFile::open(path.to_owned(), name)?]
+        };
         if files.is_empty() {
             return Err(AuditorError::NoLog { path: path.to_owned() });
         }
         Ok(Self { path: path.to_owned(), files })
+    }
+
+    /// The files in a log's directory; none where the log went over to another file meanwhile, whose last one could
+    /// then be missing.
+    fn list(path: &Path) -> Result<Option<Vec<LogFile>>, AuditorError> {
+        let failed = |source| AuditorError::File { step: "list", path: path.to_owned(), source };
+        let current = || fs::metadata(path.join(CURRENT)).map(|stat| (stat.dev(), stat.ino())).ok();
+        let before = current();
+        let mut files = Vec::<LogFile>::new();
+        let mut compressed = Vec::new();
+        for entry in fs::read_dir(path).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
+            if name == CURRENT || is_segment(&name) {
+                files.push(LogFile::open(path.join(&name), name)?);
+            } else if name.strip_suffix(COMPRESSED).is_some_and(is_segment) {
+                compressed.push(name);
+            }
+        }
+        // While one is compressed there are both.
+        let plain: Vec<_> = files.iter().map(|file| format!("{}{COMPRESSED}", file.name)).collect();
+        for name in compressed.into_iter().filter(|name| !plain.contains(name)) {
+            files.push(LogFile::open(path.join(&name), name)?);
+        }
+        if current() != before {
+            return Ok(None);
+        }
+        // A file whose beginning is damaged says no number: it is looked at among the last, by name.
+        files.sort_by(|a, b| a.place().cmp(&b.place()));
+        // While the log goes over to another file, the old one has two names; the later is the current one.
+        let identities: Vec<_> = files.iter().map(|file| file.identity().ok()).collect();
+        let mut number = 0;
+        files.retain(|_| {
+            number += 1;
+            !identities[number..].contains(&identities[number - 1])
+        });
+        Ok(Some(files))
     }
 
     /// Everything from `offset` of file number `file` on, to where the log ends when it is reached.
@@ -262,7 +290,13 @@ impl LogFile {
             return Err(failed(io::Error::other("it is not a regular file")));
         }
         let (name, content) = match name.strip_suffix(COMPRESSED) {
-            Some(plain) => (plain.to_owned(), Content::Packed(file, OnceLock::new())),
+            Some(plain) => {
+                let content = match Blocks::read(&file).map_err(failed)? {
+                    Some(blocks) => Content::Blocks(file, blocks, Mutex::new(None)),
+                    None => Content::Packed(file, OnceLock::new()),
+                };
+                (plain.to_owned(), content)
+            }
             None => (name, Content::Plain(file)),
         };
         let mut opened = Self { name, path, first: None, content };
@@ -275,6 +309,11 @@ impl LogFile {
                     _ => None,
                 }
             }
+            // As above: what cannot be unpacked is told where it is read.
+            Content::Blocks(..) => match opened.lines(0).next() {
+                Ok(Piece::Line(line)) => first(line),
+                _ => None,
+            },
             Content::Plain(_) => match opened.lines(0).next().map_err(failed)? {
                 Piece::Line(line) => first(line),
                 _ => None,
@@ -290,16 +329,12 @@ impl LogFile {
 
     /// Which file it is, whatever it is called.
     pub(crate) fn identity(&self) -> io::Result<(u64, u64)> {
-        let (Content::Plain(file) | Content::Packed(file, _)) = &self.content;
+        let (Content::Plain(file) | Content::Packed(file, _) | Content::Blocks(file, ..)) = &self.content;
         file.metadata().map(|stat| (stat.dev(), stat.ino()))
     }
 
-    /// The bytes of its records, wherever they are.
-    fn file(&self) -> io::Result<&File> {
-        let (packed, unpacked) = match &self.content {
-            Content::Plain(file) => return Ok(file),
-            Content::Packed(packed, unpacked) => (packed, unpacked),
-        };
+    /// What is in a compressed file without a table.
+    fn unpacked<'f>(packed: &File, unpacked: &'f OnceLock<File>) -> io::Result<&'f File> {
         if let Some(file) = unpacked.get() {
             return Ok(file);
         }
@@ -312,7 +347,12 @@ impl LogFile {
     }
 
     pub(crate) fn length(&self) -> io::Result<u64> {
-        self.file()?.metadata().map(|stat| stat.len())
+        let file = match &self.content {
+            Content::Plain(file) => file,
+            Content::Blocks(_, blocks, _) => return Ok(blocks.length()),
+            Content::Packed(packed, unpacked) => Self::unpacked(packed, unpacked)?,
+        };
+        file.metadata().map(|stat| stat.len())
     }
 
     pub(crate) fn lines(&self, offset: u64) -> Lines<BufReader<Onward<'_>>> {
@@ -333,7 +373,22 @@ impl Bytes for File {
 
 impl Bytes for LogFile {
     fn bytes_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.file()?.read_at(into, offset)
+        match &self.content {
+            Content::Plain(file) => file.read_at(into, offset),
+            Content::Packed(packed, unpacked) => Self::unpacked(packed, unpacked)?.read_at(into, offset),
+            Content::Blocks(packed, blocks, last) => {
+                let number = usize::try_from(offset / BLOCK as u64).map_err(io::Error::other)?;
+                let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+                let block = match &*last {
+                    Some((at, block)) if *at == number => Arc::clone(block),
+                    _ => last.insert((number, blocks.unpack(packed, number)?.into())).1.clone(),
+                };
+                let rest = block.get((offset % BLOCK as u64) as usize..).unwrap_or_default();
+                let count = rest.len().min(into.len());
+                into[..count].copy_from_slice(&rest[..count]);
+                Ok(count)
+            }
+        }
     }
 }
 
@@ -384,7 +439,7 @@ impl<'s> Records<'s> {
             let piece = match lines.next() {
                 Ok(piece) => piece,
                 // Somebody has changed it: the records in it are missed, and the others are not.
-                Err(error) if matches!(of.content, Content::Packed(..)) => {
+                Err(error) if !matches!(of.content, Content::Plain(_)) => {
                     let found = damaged(format!("it cannot be unpacked: {error}"));
                     self.enter(self.file + 1, 0);
                     self.end = (self.file, 0);
