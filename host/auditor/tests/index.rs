@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
-use stockade_audit::{Decision, Layer, Log, Options, Plugin, Record, SegmentPolicy};
+use stockade_audit::{Decision, Layer, Log, Options, Plugin, Record, Retention, SegmentPolicy};
 use stockade_auditor::{
     Auditor, AuditorError, Filter, Freshness, Index, Lookup, Pattern, Question, Source, When,
 };
@@ -133,6 +133,65 @@ fn an_index_keeps_up_with_the_log() {
     assert_eq!(open(&at).1, Freshness::Behind(1));
     let found = open(&at).0.check(&Source::open(&at.dir).unwrap()).unwrap();
     assert_eq!((found.hidden, found.invented), (0, 0));
+}
+
+/// A log that goes on in new files, compresses them and removes the oldest is the same log to its index.
+#[test]
+fn an_index_outlives_rotation_compression_and_removal() {
+    let at = scratch();
+    let options = |segments| Options {
+        segments: SegmentPolicy { records: 20, ..SegmentPolicy::default() },
+        retention: Retention { segments, ..Retention::default() },
+        ..Options::default()
+    };
+    let log = Log::open_with(&at.dir, options(None)).unwrap();
+    let append = |log: &Log, names: [&str; 2]| {
+        for number in 0..50 {
+            log.append(&refused(names[number % 2], &format!("/{number}"))).unwrap();
+        }
+    };
+    append(&log, ["a", "b"]);
+    assert_eq!(open(&at).1, Freshness::New);
+    append(&log, ["a", "c"]);
+    log.tidy().unwrap();
+    assert!(matches!(open(&at).1, Freshness::Behind(_)));
+    drop(log);
+    let log = Log::open_with(&at.dir, options(Some(6))).unwrap();
+    log.tidy().unwrap();
+    append(&log, ["d", "a"]);
+    log.tidy().unwrap();
+    // Nothing goes while it is looked at.
+    drop(log);
+    let count = |ending: &str| {
+        let names = fs::read_dir(&at.dir).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_str().unwrap().ends_with(ending)).count()
+    };
+    assert!(count(".gz") > 0 && at.dir.join("removed").exists(), "some is compressed, and some gone");
+    let (index, freshness) = open(&at);
+    assert!(matches!(freshness, Freshness::Behind(_)), "{freshness:?}");
+    let found = index.check(&Source::open(&at.dir).unwrap()).unwrap();
+    assert_eq!((found.hidden, found.invented), (0, 0), "{found:?}");
+    let scan = Auditor::open(&at.dir, &Lookup::Scan).unwrap();
+    for name in ["a", "b", "c", "d"] {
+        let filter = Filter { plugin: exact(name), ..Filter::default() };
+        for reverse in [false, true] {
+            assert_eq!(
+                seqs(&auditor(&at), &filter, reverse, None),
+                seqs(&scan, &filter, reverse, None),
+                "{name}"
+            );
+        }
+    }
+    let first = scan.source.first().unwrap().unwrap().entry.seq;
+    assert_eq!(auditor(&at).record(first).unwrap().entry.seq, first);
+    assert!(matches!(auditor(&at).record(first - 1), Err(AuditorError::NoRecord(_))));
+    // Once most of it is gone, what is left is put in anew.
+    let log = Log::open_with(&at.dir, options(Some(6))).unwrap();
+    append(&log, ["e", "e"]);
+    append(&log, ["e", "f"]);
+    log.tidy().unwrap();
+    drop(log);
+    assert!(matches!(open(&at).1, Freshness::Rebuilt(_)), "most of what it had is gone");
 }
 
 #[test]

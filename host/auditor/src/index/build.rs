@@ -65,23 +65,27 @@ impl From<rusqlite::Error> for Trouble {
 
 /// Puts everything from `meta`'s place on into the index; says how far it is then.
 pub(super) fn fill(db: &Connection, source: &Source, mut meta: Meta) -> Result<Meta, Trouble> {
-    for (id, file) in source.files.iter().enumerate() {
+    for (number, file) in source.files.iter().enumerate() {
         let first = file.first.map(|(_, hash)| hash.to_string()).unwrap_or_default();
-        db.execute("INSERT OR REPLACE INTO files VALUES (?1, ?2, ?3)", params![id as i64, file.name, first])?;
+        let id = meta.id(number);
+        db.execute("INSERT OR REPLACE INTO files VALUES (?1, ?2, ?3)", params![id, file.name, first])?;
     }
-    let (file, offset) = (as_index(meta.next_place.0), meta.next_place.1.cast_unsigned());
+    let (file, offset) = meta.next();
     let progress = Progress::bytes("indexing", source.bytes_from(file, offset));
     let mut filling = Filling::new(db, meta.records)?;
     let mut records = source.read_from(file, offset);
     let mut done = 0;
     for found in records.by_ref() {
         match found.map_err(Trouble::Log)? {
-            Found::Damaged(damage) => filling.damage(source, &damage)?,
+            Found::Damaged(damage) => {
+                let file = source.files.iter().position(|file| file.name == damage.file).unwrap_or_default();
+                filling.damage(meta.id(file), &damage)?;
+            }
             Found::Record(located) => {
                 if meta.records == 0 {
                     meta.log = located.entry.record.detail.text("log").unwrap_or_default().to_owned();
                 }
-                let place = (located.file as i64, located.offset.cast_signed());
+                let place = (meta.id(located.file), located.offset.cast_signed());
                 filling.record(meta.records, &located.entry, place)?;
                 meta.records += 1;
                 meta.last_seq = located.entry.seq.cast_signed();
@@ -93,14 +97,10 @@ pub(super) fn fill(db: &Connection, source: &Source, mut meta: Meta) -> Result<M
         }
     }
     let (file, offset) = records.end();
-    meta.next_place = (file as i64, offset.cast_signed());
+    meta.next_place = (meta.id(file), offset.cast_signed());
     filling.finish()?;
     meta.store(db)?;
     Ok(meta)
-}
-
-pub(super) fn as_index(number: i64) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 struct Filling<'d> {
@@ -237,11 +237,10 @@ impl<'d> Filling<'d> {
         Ok(Some(id))
     }
 
-    fn damage(&mut self, source: &Source, damage: &Damage) -> rusqlite::Result<()> {
-        let file = source.files.iter().position(|file| file.name == damage.file).unwrap_or_default();
+    fn damage(&mut self, file: i64, damage: &Damage) -> rusqlite::Result<()> {
         self.db.execute(
             "INSERT INTO damages VALUES (?1, ?2, ?3)",
-            params![file as i64, damage.offset.cast_signed(), damage.problem],
+            params![file, damage.offset.cast_signed(), damage.problem],
         )?;
         Ok(())
     }

@@ -3,8 +3,7 @@
 use rusqlite::OptionalExtension;
 
 use super::Index;
-use super::build::as_index;
-use super::schema::{hash, head};
+use super::schema::{Meta, hash, head};
 use crate::error::AuditorError;
 use crate::filter::TRACE;
 use crate::progress::Progress;
@@ -44,7 +43,13 @@ impl Index {
             .map_err(failed)?;
         let progress = Progress::bytes("comparing", source.bytes_from(0, 0));
         let mut result = Disagreement { hidden: 0, first: None, invented: 0 };
-        let (mut n, mut done) = (0_i64, 0);
+        // What was removed since has no record to be compared with.
+        let left = |what: &str| -> Result<i64, AuditorError> {
+            let sql = format!("SELECT {what} FROM records WHERE file >= ?1");
+            self.db.query_row(&sql, [self.meta.gone], |row| row.get(0)).map_err(failed)
+        };
+        let begun = left("coalesce(min(n), 0)")?;
+        let (mut n, mut done) = (begun, 0);
         let (mut file, mut damaged) = (0, 0_u64);
         for found in source.read() {
             let located = match found? {
@@ -71,7 +76,7 @@ impl Index {
                 })
                 .optional()
                 .map_err(failed)?;
-            if stored.as_ref() != Some(&expected(&located)) {
+            if stored.as_ref() != Some(&expected(&located, &self.meta)) {
                 result.hidden += 1;
                 result.first.get_or_insert(located.entry.seq);
             }
@@ -83,9 +88,12 @@ impl Index {
                 break;
             }
         }
-        let count = |sql: &str| self.db.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(failed);
-        result.invented = (count("SELECT count(*) FROM records")? - n).max(0).cast_unsigned();
-        if count("SELECT count(*) FROM damages")?.cast_unsigned() < damaged {
+        result.invented = (left("count(*)")? - (n - begun)).max(0).cast_unsigned();
+        let damages: i64 = self
+            .db
+            .query_row("SELECT count(*) FROM damages WHERE file >= ?1", [self.meta.gone], |row| row.get(0))
+            .map_err(failed)?;
+        if damages.cast_unsigned() < damaged {
             result.hidden += 1;
         }
         // A span that tells of another time hides its records from questions of time.
@@ -94,7 +102,8 @@ impl Index {
     }
 
     fn last(&self) -> (usize, u64) {
-        (as_index(self.meta.last_place.0), self.meta.last_place.1.cast_unsigned())
+        let (file, offset) = self.meta.last_place;
+        (self.meta.file(file).unwrap_or_default(), offset.cast_unsigned())
     }
 
     /// Rows that no span covers with their time, and kinds that count less than there is.
@@ -110,13 +119,13 @@ impl Index {
     }
 }
 
-fn expected(located: &Located) -> Row {
+fn expected(located: &Located, meta: &Meta) -> Row {
     let (entry, record) = (&located.entry, &located.entry.record);
     let plugin = record.plugin.as_deref();
     let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
     (
         entry.seq.cast_signed(),
-        located.file as i64,
+        meta.id(located.file),
         located.offset.cast_signed(),
         second_of(&entry.time),
         record.launch.as_deref().map(hash),

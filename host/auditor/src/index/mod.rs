@@ -140,10 +140,12 @@ impl Index {
         source: &Source,
     ) -> Result<(Self, Freshness), Trouble> {
         let mut freshness = Freshness::Current;
-        if source.bytes_from(build::as_index(meta.next_place.0), meta.next_place.1.cast_unsigned()) > 0 {
+        let (file, offset) = meta.next();
+        if source.bytes_from(file, offset) > 0 {
             let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
             // Another auditor may have been faster.
-            meta = Meta::load(&transaction)?.unwrap_or(meta);
+            let gone = meta.gone;
+            meta = Meta::load(&transaction)?.map_or(meta, |loaded| Meta { gone, ..loaded });
             let before = meta.records;
             meta = build::fill(&transaction, source, meta)?;
             transaction.commit()?;
@@ -171,10 +173,10 @@ impl Index {
                 Err(_) => None,
             };
             let Some(meta) = meta else { return Ok(fits.err().map(foreign)) };
-            let (file, offset) = (build::as_index(meta.next_place.0), meta.next_place.1.cast_unsigned());
+            let (file, offset) = meta.next();
             Ok(Some(Status {
+                records: meta.left(&db)?.cast_unsigned(),
                 log: meta.log,
-                records: meta.records.cast_unsigned(),
                 last: (meta.records > 0).then_some((meta.last_seq.cast_unsigned(), meta.last_hash)),
                 behind: if fits.is_ok() { source.bytes_from(file, offset) } else { 0 },
                 foreign: fits.err(),
@@ -203,11 +205,12 @@ impl Index {
     /// It cannot be read.
     pub fn damages(&self, source: &Source) -> Result<Vec<Damage>, AuditorError> {
         let read = || -> rusqlite::Result<Vec<Damage>> {
-            let mut all =
-                self.db.prepare("SELECT file, offset, problem FROM damages ORDER BY file, offset")?;
-            let rows = all.query_map([], |row| {
-                let file: i64 = row.get(0)?;
-                let name = source.files.get(build::as_index(file)).map(|file| file.name.clone());
+            let mut all = self.db.prepare(
+                "SELECT file, offset, problem FROM damages WHERE file >= ?1 ORDER BY file, offset",
+            )?;
+            let rows = all.query_map([self.meta.gone], |row| {
+                let file = self.meta.file(row.get(0)?);
+                let name = file.and_then(|file| source.files.get(file)).map(|file| file.name.clone());
                 let offset: i64 = row.get(1)?;
                 Ok(Damage {
                     file: name.unwrap_or_default(),
@@ -252,12 +255,19 @@ fn fits(db: &Connection, source: &Source) -> rusqlite::Result<Result<Meta, &'sta
     if !schema::is_ours(db)? {
         return Ok(Err("it was made by another version, or by something else"));
     }
-    let Some(meta) = Meta::load(db)? else { return Ok(Err("it was never finished")) };
-    let mut files = db.prepare("SELECT id, first FROM files ORDER BY id")?;
-    let mut rows = files.query([])?;
+    let Some(mut meta) = Meta::load(db)? else { return Ok(Err("it was never finished")) };
+    let hash = |number: usize| source.files.get(number).and_then(|file| file.first);
+    if let Some((_, first)) = hash(0) {
+        let known = "SELECT min(id) FROM files WHERE first = ?1";
+        meta.gone =
+            db.query_row(known, [first.to_string()], |row| row.get::<_, Option<i64>>(0))?.unwrap_or(0);
+    }
+    let mut files = db.prepare("SELECT id, first FROM files WHERE id >= ?1 ORDER BY id")?;
+    let mut rows = files.query([meta.gone])?;
     while let Some(row) = rows.next()? {
         let (id, first): (i64, String) = (row.get(0)?, row.get(1)?);
-        let same = match source.files.get(build::as_index(id)).map(|file| file.first) {
+        let number = meta.file(id).filter(|number| *number < source.files.len());
+        let same = match number.map(hash) {
             Some(Some((_, hash))) => first.is_empty() || hash.to_string() == first,
             Some(None) => first.is_empty(),
             None => false,
@@ -274,8 +284,12 @@ fn fits(db: &Connection, source: &Source) -> rusqlite::Result<Result<Meta, &'sta
     if log != meta.log {
         return Ok(Err("it is of another log"));
     }
+    if meta.gone > 0 && meta.left(db)? < meta.records / 2 {
+        return Ok(Err("most of what it has was removed from the log"));
+    }
     let (file, offset) = meta.last_place;
-    match source.at(build::as_index(file), offset.cast_unsigned()).ok().flatten() {
+    let last = meta.file(file).and_then(|file| source.at(file, offset.cast_unsigned()).ok().flatten());
+    match last {
         Some(last)
             if last.entry.seq == meta.last_seq.cast_unsigned()
                 && last.entry.hash.to_string() == meta.last_hash =>

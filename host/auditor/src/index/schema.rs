@@ -52,6 +52,9 @@ pub(super) struct Meta {
     pub(super) last_place: (i64, i64),
     /// The place after it.
     pub(super) next_place: (i64, i64),
+    /// How many files the log has lost at its beginning since they were put in: retention removes them. Not stored;
+    /// places are of files as the index numbers them.
+    pub(super) gone: i64,
 }
 
 impl Meta {
@@ -71,7 +74,37 @@ impl Meta {
         };
         let mut text = |key: &str| get.query_row([key], |row| row.get::<_, String>(0)).optional();
         let (Some(log), Some(last_hash)) = (text("log")?, text("last_hash")?) else { return Ok(None) };
-        Ok(Some(Self { log, records, last_seq, last_hash, last_place, next_place }))
+        Ok(Some(Self { log, records, last_seq, last_hash, last_place, next_place, gone: 0 }))
+    }
+
+    /// Which of the log's files the index means by `file`; none where that is gone.
+    pub(super) fn file(&self, file: i64) -> Option<usize> {
+        usize::try_from(file.checked_sub(self.gone)?).ok()
+    }
+
+    /// What the index calls the log's file number `file`.
+    pub(super) fn id(&self, file: usize) -> i64 {
+        i64::try_from(file).unwrap_or(i64::MAX).saturating_add(self.gone)
+    }
+
+    /// Records of files that are there.
+    pub(super) fn left(&self, db: &Connection) -> rusqlite::Result<i64> {
+        // Rows are in the log's order, so the first that is there is found by halving.
+        let mut file_of = db.prepare("SELECT file FROM records WHERE n = ?1")?;
+        let (mut gone, mut there) = (0, self.records);
+        while self.gone > 0 && gone < there {
+            let middle = gone + (there - gone) / 2;
+            match file_of.query_row([middle], |row| row.get::<_, i64>(0))? < self.gone {
+                true => gone = middle + 1,
+                false => there = middle,
+            }
+        }
+        Ok(self.records - gone)
+    }
+
+    /// Where the log goes on after what the index has.
+    pub(super) fn next(&self) -> (usize, u64) {
+        (self.file(self.next_place.0).unwrap_or(usize::MAX), self.next_place.1.cast_unsigned())
     }
 
     pub(super) fn store(&self, db: &Connection) -> rusqlite::Result<()> {

@@ -3,7 +3,6 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
-use super::build::as_index;
 use super::schema::{hash, head};
 use super::{Index, Meta};
 use crate::error::AuditorError;
@@ -64,8 +63,9 @@ impl Index {
             _ => question.conditions.join(" AND "),
         };
         let sql = format!(
-            "SELECT seq, file, offset FROM records {} WHERE {conditions} ORDER BY n {}",
+            "SELECT seq, file, offset FROM records {} WHERE {conditions} AND file >= {} ORDER BY n {}",
             question.tree,
+            self.meta.gone,
             if reverse { "DESC" } else { "" },
         );
         let mut statement = self.db.prepare(&sql).map_err(failed)?;
@@ -74,7 +74,7 @@ impl Index {
             let number = |column| row.get::<_, i64>(column).map_err(failed);
             let candidate = Candidate {
                 seq: number(0)?.cast_unsigned(),
-                file: as_index(number(1)?),
+                file: self.meta.file(number(1)?).unwrap_or(usize::MAX),
                 offset: number(2)?.cast_unsigned(),
             };
             if !visit(candidate)? {
@@ -102,7 +102,7 @@ impl Index {
         };
         let row = seq.cast_signed().wrapping_sub(first).wrapping_add(n);
         let place = number("SELECT file, offset FROM records WHERE n = ?1", row)?;
-        Ok(place.map(|(file, offset)| (as_index(file), offset.cast_unsigned())))
+        Ok(place.and_then(|(file, offset)| Some((self.meta.file(file)?, offset.cast_unsigned()))))
     }
 }
 
