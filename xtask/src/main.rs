@@ -13,6 +13,7 @@ mod programs;
 mod prometheus;
 mod protections;
 mod suite;
+mod tamper;
 mod ui;
 mod workspace;
 
@@ -44,6 +45,8 @@ enum Task {
     Demo,
     /// Try to get out: all attack cases, and the suite itself with each protection taken out.
     Escape(escape::Options),
+    /// Change, kill and cut off audit logs, at full size.
+    Tamper,
     /// Throw made-up bytes at what hostile bytes reach, guided by what they cover.
     Fuzz(fuzz::Options),
     /// Run a host under everything at once, for half an hour if not said.
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Task::Test(options) => suite::run(&options),
         Task::Demo => demo::run(),
         Task::Escape(options) => escape::run(&options),
+        Task::Tamper => tamper::run(),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Chaos(options) => chaos::run(&options),
         Task::Bench(options) => bench::run(&options).map(|()| true),

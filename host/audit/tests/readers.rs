@@ -92,13 +92,15 @@ fn f9_an_auditor_reads_and_cannot_write() {
     log.close().unwrap();
     // A user of its own who is in that group and in no other.
     let as_auditor = |script: &str| {
-        let done = Command::new("/bin/sh").args(["-c", script]).current_dir(&dir).uid(64_999).gid(group()).output();
+        let done =
+            Command::new("/bin/sh").args(["-c", script]).current_dir(&dir).uid(64_999).gid(group()).output();
         let done = done.unwrap();
         (done.status.success(), String::from_utf8_lossy(&done.stdout).into_owned())
     };
     let (read, text) = as_auditor("cat audit.jsonl checkpoints audit.vkey");
     assert!(read && text.contains("\"event\":\"close\"") && text.contains("stockade/"), "{text}");
-    for forbidden in ["cat audit.key", "echo >> audit.jsonl", "rm audit.jsonl", "touch x", "mv audit.vkey y"] {
+    for forbidden in ["cat audit.key", "echo >> audit.jsonl", "rm audit.jsonl", "touch x", "mv audit.vkey y"]
+    {
         assert!(!as_auditor(forbidden).0, "{forbidden}");
     }
 }

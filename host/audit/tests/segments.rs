@@ -273,28 +273,40 @@ fn f1_every_flipped_byte_of_a_thousand_records_in_segments_is_found_on_its_line(
     assert!(whole.verify(&trust).unwrap().is_sound());
     let full = std::env::var("STOCKADE_CYCLES").is_ok_and(|size| size == "full");
     let step = if full { 1 } else { 9973 };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     for (name, bytes) in whole.files.iter().filter(|(name, _)| name.ends_with(".jsonl")) {
-        for place in (0..bytes.len()).step_by(step) {
-            let mut changed = bytes.to_vec();
-            changed[place] ^= [0x01, 0x20, 0x80][place % 3];
-            let mut copy = whole.clone();
-            copy.files.insert(name.clone(), changed.into());
-            let report = copy.verify(&trust).unwrap();
-            let line = 1 + bytes[..place].iter().filter(|byte| **byte == b'\n').count();
-            let here = |finding: &Finding| {
-                let text = finding.to_string();
-                let text = text.strip_prefix(&format!("{name}: ")).unwrap_or(&text);
-                text.starts_with(&format!("line {line}:"))
-                    || text.starts_with(&format!("line {line} "))
-                    || (place == bytes.len() - 1 && text.starts_with("byte "))
-            };
-            assert!(
-                report.findings.iter().any(here),
-                "{name} byte {place} line {line}: {:?}",
-                report.findings
-            );
-        }
+        std::thread::scope(|scope| {
+            for thread in 0..threads {
+                let (whole, trust) = (&whole, &trust);
+                scope.spawn(move || {
+                    for place in (thread * step..bytes.len()).step_by(step * threads) {
+                        is_found(whole, trust, name, bytes, place);
+                    }
+                });
+            }
+        });
     }
+    let bytes = |name: &str| whole.files[name].len();
+    let all: usize = whole.files.keys().filter(|name| name.ends_with(".jsonl")).map(|name| bytes(name)).sum();
+    println!("{} of {all} bytes flipped, each found on its line", all.div_ceil(step));
+}
+
+/// Flips something in the byte at `place` of the file: the line that it is on is named.
+fn is_found(whole: &Copy, trust: &Trust, name: &str, bytes: &[u8], place: usize) {
+    let mut changed = bytes.to_vec();
+    changed[place] ^= [0x01, 0x20, 0x80][place % 3];
+    let mut copy = whole.clone();
+    copy.files.insert(name.to_owned(), changed.into());
+    let report = copy.verify(trust).unwrap();
+    let line = 1 + bytes[..place].iter().filter(|byte| **byte == b'\n').count();
+    let here = |finding: &Finding| {
+        let text = finding.to_string();
+        let text = text.strip_prefix(&format!("{name}: ")).unwrap_or(&text);
+        text.starts_with(&format!("line {line}:"))
+            || text.starts_with(&format!("line {line} "))
+            || (place == bytes.len() - 1 && text.starts_with("byte "))
+    };
+    assert!(report.findings.iter().any(here), "{name} byte {place} line {line}: {:?}", report.findings);
 }
 
 #[test]

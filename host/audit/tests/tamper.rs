@@ -3,15 +3,20 @@
 use std::fs;
 use std::path::Path;
 
-use stockade_audit::{Decision, Finding, Layer, Log, Plugin, Record, Report, verify};
+use stockade_audit::{Decision, Finding, FloodLimits, Layer, Log, Options, Plugin, Record, Report, verify};
 
 /// A log of 50 records as its lines, and its head.
 fn log() -> (Vec<Vec<u8>>, stockade_audit::Head) {
+    log_of(50)
+}
+
+fn log_of(records: u64) -> (Vec<Vec<u8>>, stockade_audit::Head) {
     let state = tempfile::tempdir().unwrap();
     let dir = state.path().join("audit");
-    let log = Log::open(&dir).unwrap();
+    let floods = FloodLimits { burst: u32::MAX, ..FloodLimits::default() };
+    let log = Log::open_with(&dir, Options { floods, ..Options::default() }).unwrap();
     let plugin = Plugin::new("hostile", "1.0.0", "ab".repeat(32), "node").shared();
-    for call in 0..48 {
+    for call in 0..records - 2 {
         let record = Record::new(Layer::Host, "refused", Decision::Denied)
             .plugin(&plugin)
             .launch("1")
@@ -24,7 +29,7 @@ fn log() -> (Vec<Vec<u8>>, stockade_audit::Head) {
     let head = log.close().unwrap();
     let text = fs::read(dir.join("audit.jsonl")).unwrap();
     let lines: Vec<Vec<u8>> = text.split_inclusive(|b| *b == b'\n').map(<[u8]>::to_vec).collect();
-    assert_eq!(lines.len(), 50);
+    assert_eq!(lines.len() as u64, records);
     (lines, head)
 }
 
@@ -153,6 +158,37 @@ fn f1_swapped_records_are_located() {
         })
         .collect();
     assert_eq!(seqs, [40, 3]);
+}
+
+/// By default at every 97th place; at each where the suite runs at its full size.
+#[test]
+fn f1_every_edit_of_one_record_of_a_thousand_is_located() {
+    const RECORDS: u64 = 1000;
+    let (lines, _) = log_of(RECORDS);
+    let (other, _) = log_of(RECORDS);
+    let full = std::env::var("STOCKADE_CYCLES").is_ok_and(|size| size == "full");
+    let edited = |edit: &dyn Fn(&mut Vec<Vec<u8>>)| {
+        let mut edited = lines.clone();
+        edit(&mut edited);
+        findings(&edited)
+    };
+    for place in (1..RECORDS - 2).step_by(if full { 1 } else { 97 }) {
+        let (at, line) = (place as usize, place + 1);
+        let found = edited(&|lines| drop(lines.remove(at)));
+        assert_eq!(found, [Finding::Deleted { first: place, last: place, line }]);
+        let found = edited(&|lines| lines.insert(at + 1, lines[at].clone()));
+        assert_eq!(found, [Finding::Duplicated { line: line + 1, seq: place, original: line }]);
+        let found = edited(&|lines| lines.insert(at, other[at].clone()));
+        assert_eq!(found, [Finding::Inserted { line, seq: place }]);
+        let found = edited(&|lines| lines.swap(at, at + 1));
+        assert!(
+            matches!(found[..], [Finding::Reordered { line: there, .. }] if there == line || there == line + 1),
+            "{place}: {found:?}"
+        );
+        let resource = format!("/etc/{}", place - 1);
+        let found = edited(&|lines| lines[at] = rehash(&lines[at], &resource, "/etc/none"));
+        assert_eq!(found, [Finding::Rewritten { line: line + 1, seq: place + 1 }]);
+    }
 }
 
 #[test]
