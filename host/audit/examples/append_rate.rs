@@ -19,6 +19,8 @@ use stockade_audit::{
 
 /// Durable records; each takes the time of a disk.
 const DURABLE: u32 = 300;
+/// Records that come together.
+const TOGETHER: usize = 1_000;
 /// Threads that write durable records together.
 const WRITERS: u32 = 8;
 
@@ -30,6 +32,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [refusal, notified] = examples();
     let appended =
         time(records, |number| log.append(if number % 2 == 0 { &refusal } else { &notified }).map(drop))?;
+    let together = {
+        let log = open(&state.path().join("together"))?;
+        let many: Vec<Record> =
+            (0..TOGETHER).map(|number| [&refusal, &notified][number % 2].clone()).collect();
+        let (all, took) = (records / TOGETHER as u32, |_| log.append_all(&many).map(drop));
+        time(all, took)?
+    };
     let folding = {
         let log = Log::open(state.path().join("folding"))?;
         time(records, |_| log.append(&refusal).map(drop))?
@@ -45,6 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (what, took) in [
         ("append", appended),
         ("write(2) of the same bytes", written),
+        ("append_all of 1,000 at a time", together),
         ("append of a flood (counted)", folding),
     ] {
         show(what, records, took.0);

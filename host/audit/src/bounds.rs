@@ -61,6 +61,9 @@ pub const SEGMENT_BYTES_MOST: u64 = SEGMENT_MOST / 2;
 /// Bytes at the end of `checkpoints` that the log starts from; an entry has under two thousand. Verifying reads
 /// all of it.
 pub const NOTEBOOK: usize = 4 * 1024 * 1024;
+/// Records that are written with one write(2) where many come together: some 50 KiB, by which the call itself costs
+/// little.
+pub const AT_ONCE: usize = 64;
 /// Records of what went wrong beside the log that wait to be written.
 pub const NOTICES: usize = 32;
 /// Keys that a log names whose signatures are looked at where the auditor brings none. A key is lost or changed a

@@ -31,6 +31,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod ahead;
 mod blocks;
 pub mod bounds;
 mod chain;

@@ -158,16 +158,16 @@ impl Log {
     ) -> Result<(), AuditError> {
         let shared = &self.shared;
         let mut inner = shared.inner()?;
-        shared.put(&mut inner, opening, now)?;
+        shared.put(&mut inner, &[opening], now)?;
         if let Some(recovery) = recovery {
-            shared.put(&mut inner, recovery, now)?;
+            shared.put(&mut inner, &[recovery], now)?;
         }
         if key_lost {
             let lost = Record::new(Layer::Log, "key-lost", Decision::Noted)
                 .operation("open")
                 .reason("the key that signed the checkpoints so far is not there any more; another one signs from here")
                 .next_step("find out where the key went, and give auditors the new one by hand");
-            shared.put(&mut inner, &lost, now)?;
+            shared.put(&mut inner, &[&lost], now)?;
         }
         shared.next_due(&mut inner, now);
         inner.writer.place.sync_names().map_err(AuditError::Sync)?;
@@ -184,6 +184,16 @@ impl Log {
     /// one can be written again; a `gap` record then says how many were.
     pub fn append(&self, record: &Record) -> Result<Receipt, AuditError> {
         self.shared.append(record)
+    }
+
+    /// Appends records that come together, with one write(2) for [`bounds::AT_ONCE`](crate::bounds::AT_ONCE) of them. Says
+    /// where the last is, or where the log ends if there are none.
+    ///
+    /// # Errors
+    ///
+    /// As [`append`](Self::append), for all of them: the first of them may be in the log.
+    pub fn append_all(&self, records: &[Record]) -> Result<Receipt, AuditError> {
+        self.shared.append_all(records)
     }
 
     /// Appends a record and returns once it is on the disk. Such a record is never counted away.
@@ -293,7 +303,7 @@ impl Log {
             .operation("sign")
             .detail("old", shared.notary()?.signer.verifier().to_string())
             .detail("new", new.to_string());
-        let head = shared.put(&mut inner, &record, shared.clock.now())?;
+        let head = shared.put(&mut inner, &[&record], shared.clock.now())?;
         if let Err(error) = shared.flush_to(head.seq) {
             return Err(shared.flush_failed(&mut inner, error));
         }
@@ -331,7 +341,7 @@ impl Log {
             shared.settle_floods(inner, Which::All)?;
             let now = shared.clock.now();
             let close = Record::new(Layer::Log, "close", Decision::Noted).operation("close");
-            let head = shared.write(inner, &close, now)?;
+            let head = shared.write(inner, &[&close], now)?;
             inner.closed = true;
             Ok(head)
         };

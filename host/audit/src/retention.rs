@@ -61,7 +61,7 @@ impl Shared {
             .detail("last", kept - 1)
             .detail("segments", going);
         let now = self.clock.now();
-        self.write(&mut *self.open_inner()?, &record, now)?;
+        self.write(&mut *self.open_inner()?, &[&record], now)?;
         self.checkpoint(None)?;
         let path = dir.join(REMOVED);
         let replaced = disk::replace(dir, &path, entry.as_bytes());

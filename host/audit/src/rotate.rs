@@ -45,7 +45,7 @@ impl Shared {
             .resource(name.file.clone())
             .detail("first", inner.writer.first)
             .detail("records", inner.writer.next + 1 - inner.writer.first);
-        let last = self.put(inner, &ending, now)?;
+        let last = self.put(inner, &[&ending], now)?;
         // Everything of the old file is on the disk before anything is in the new one.
         self.flush_to(last.seq).map_err(|error| match error {
             AuditError::Sync(_) => self.flush_failed(inner, error),

@@ -96,7 +96,7 @@ impl<'a> Line<'a> {
 /// Reads a line without its newline, if it is of that form.
 pub(crate) fn line(line: &[u8]) -> Option<Scanned<'_>> {
     // Then every byte between two quotes is a character of the text between them.
-    if !line.iter().fold(true, |plain, byte| plain & (*byte >= 0x20 && *byte < 0x7f && *byte != b'\\')) {
+    if !line.iter().fold(true, |plain, byte| plain & (byte.wrapping_sub(0x20) < 0x5f) & (*byte != b'\\')) {
         return None;
     }
     let mut at = Cursor { rest: line };

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use flate2::bufread::MultiGzDecoder;
 use nix::fcntl::OFlag;
 
+use crate::ahead::ahead;
 use crate::{AuditError, bounds, place};
 
 /// The file that will be written next, until it takes the place of the current one.
@@ -170,7 +171,7 @@ impl Volume {
 }
 
 fn gunzip(input: impl BufRead + Send + 'static) -> Box<dyn BufRead + Send> {
-    let bytes = MultiGzDecoder::new(input).take(bounds::SEGMENT_MOST);
+    let bytes = ahead(MultiGzDecoder::new(input).take(bounds::SEGMENT_MOST));
     Box::new(BufReader::with_capacity(bounds::READ_BUFFER, bytes))
 }
 

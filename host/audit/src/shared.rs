@@ -11,7 +11,9 @@ use crate::notary::{Notary, Snapshot};
 use crate::note::NoteSigner;
 use crate::post::{Notices, Post};
 use crate::writer::Writer;
-use crate::{AuditError, CheckpointPolicy, Clock, Layer, Moment, Receipt, Record, Retention, SegmentPolicy};
+use crate::{
+    AuditError, CheckpointPolicy, Clock, Layer, Moment, Receipt, Record, Retention, SegmentPolicy, bounds,
+};
 
 /// Locks are taken in the order of the fields, and the one of `inner` is not held over a flush but by a rotation.
 pub(crate) struct Shared {
@@ -79,7 +81,7 @@ impl Shared {
         let mut inner = self.inner_for(record)?;
         let receipt = self.append_or_count(&mut inner, record);
         if receipt.is_err() {
-            inner.writer.count_refused();
+            inner.writer.count_refused(1);
         }
         receipt
     }
@@ -95,16 +97,51 @@ impl Shared {
             let head = inner.writer.head();
             return Ok(Receipt { seq: head.seq, hash: head.hash, verbatim: false });
         }
-        let head = self.write(inner, record, now)?;
+        let head = self.write(inner, &[record], now)?;
         Ok(Receipt { seq: head.seq, hash: head.hash, verbatim: true })
+    }
+
+    pub(crate) fn append_all(&self, records: &[Record]) -> Result<Receipt, AuditError> {
+        if records.iter().any(|record| record.layer == Layer::Log) {
+            return Err(AuditError::Reserved);
+        }
+        let mut inner = self.open_inner()?;
+        let head = inner.writer.head();
+        let mut receipt = Receipt { seq: head.seq, hash: head.hash, verbatim: false };
+        let mut left = records.len();
+        let mut admitted = Vec::with_capacity(left.min(bounds::AT_ONCE));
+        for records in records.chunks(bounds::AT_ONCE) {
+            let now = self.clock.now();
+            let settled = match inner.floods.is_due(now.monotonic) {
+                true => self.settle_floods(&mut inner, Which::Due(now.monotonic)),
+                false => Ok(()),
+            };
+            // A count is a promise to write it: in the refused state nothing is promised.
+            let Inner { writer, floods, .. } = &mut *inner;
+            admitted.clear();
+            let refusing = writer.refusing.is_some();
+            admitted.extend(records.iter().filter(|record| refusing || floods.admits(record, now)));
+            let written = settled.and_then(|()| match admitted.is_empty() {
+                true => Ok(()),
+                false => self.write(&mut inner, &admitted, now).map(|head| {
+                    receipt = Receipt { seq: head.seq, hash: head.hash, verbatim: true };
+                }),
+            });
+            if let Err(error) = written {
+                inner.writer.count_refused(left);
+                return Err(error);
+            }
+            left -= records.len();
+        }
+        Ok(receipt)
     }
 
     pub(crate) fn append_durable(&self, record: &Record) -> Result<Receipt, AuditError> {
         let mut inner = self.inner_for(record)?;
-        let head = match self.write(&mut inner, record, self.clock.now()) {
+        let head = match self.write(&mut inner, &[record], self.clock.now()) {
             Ok(head) => head,
             Err(error) => {
-                inner.writer.count_refused();
+                inner.writer.count_refused(1);
                 return Err(error);
             }
         };
@@ -113,15 +150,20 @@ impl Shared {
         Ok(Receipt { seq: head.seq, hash: head.hash, verbatim: true })
     }
 
-    /// Writes a record, after a rotation where one is due and after what else the log has to say.
-    pub(crate) fn write(&self, inner: &mut Inner, record: &Record, now: Moment) -> Result<Head, AuditError> {
+    /// Writes records at once, after a rotation where one is due and after what else the log has to say.
+    pub(crate) fn write(
+        &self,
+        inner: &mut Inner,
+        records: &[&Record],
+        now: Moment,
+    ) -> Result<Head, AuditError> {
         if inner.writer.refusing.is_none() {
             if self.rotation_is_due(inner) {
                 self.try_rotate(inner, now);
             }
             self.write_notices(inner, now)?;
         }
-        let head = self.put(inner, record, now)?;
+        let head = self.put(inner, records, now)?;
         if head.seq >= inner.due.0 || now.monotonic >= inner.due.1 {
             self.next_due(inner, now);
             self.work().checkpoint = true;
@@ -130,9 +172,14 @@ impl Shared {
         Ok(head)
     }
 
-    /// Writes a record and nothing else.
-    pub(crate) fn put(&self, inner: &mut Inner, record: &Record, now: Moment) -> Result<Head, AuditError> {
-        let head = inner.writer.write(record, now)?;
+    /// Writes records and nothing else.
+    pub(crate) fn put(
+        &self,
+        inner: &mut Inner,
+        records: &[&Record],
+        now: Moment,
+    ) -> Result<Head, AuditError> {
+        let head = inner.writer.write(records, now)?;
         self.written.store(head.seq + 1, Ordering::Release);
         Ok(head)
     }
@@ -140,7 +187,7 @@ impl Shared {
     fn write_notices(&self, inner: &mut Inner, now: Moment) -> Result<(), AuditError> {
         let notices = self.notices.take();
         for (done, notice) in notices.iter().enumerate() {
-            if let Err(error) = self.put(inner, notice, now) {
+            if let Err(error) = self.put(inner, &[notice], now) {
                 self.notices.put_back(notices[done..].to_vec());
                 return Err(error);
             }
@@ -164,7 +211,7 @@ impl Shared {
         let now = self.clock.now();
         let Inner { writer, floods, .. } = inner;
         floods.settle(which, |summary| {
-            let head = writer.write(summary, now)?;
+            let head = writer.write(&[summary], now)?;
             self.written.store(head.seq + 1, Ordering::Release);
             Ok(())
         })

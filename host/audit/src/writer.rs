@@ -82,8 +82,8 @@ impl Writer {
         Head { seq: self.next.saturating_sub(1), hash: self.last }
     }
 
-    /// Writes `record`, after a gap record where there was a gap.
-    pub(crate) fn write(&mut self, record: &Record, now: Moment) -> Result<Head, AuditError> {
+    /// Writes `records` at once, after a gap record where there was a gap.
+    pub(crate) fn write(&mut self, records: &[&Record], now: Moment) -> Result<Head, AuditError> {
         self.ready(now)?;
         self.begin();
         let mut head = Head { seq: self.next.wrapping_sub(1), hash: self.last };
@@ -91,7 +91,9 @@ impl Writer {
             let gap = refusing.record();
             head = self.line(head, &gap, now);
         }
-        head = self.line(head, record, now);
+        for record in records {
+            head = self.line(head, record, now);
+        }
         self.put(head, now)?;
         Ok(head)
     }
@@ -229,10 +231,10 @@ impl Writer {
         error
     }
 
-    /// An action was refused for want of a record.
-    pub(crate) fn count_refused(&mut self) {
+    /// So many actions were refused for want of a record.
+    pub(crate) fn count_refused(&mut self, count: usize) {
         if let Some(refusing) = &mut self.refusing {
-            refusing.count += 1;
+            refusing.count += count as u64;
         }
     }
 }

@@ -435,6 +435,47 @@ fn f6_made_up_operations_share_one_count_and_bounded_space() {
 }
 
 #[test]
+fn f6_records_that_come_together_are_written_and_counted_like_others() {
+    let at = scratch();
+    let floods = FloodLimits { burst: 150, ..FloodLimits::default() };
+    let clock = Box::new(ManualClock::default());
+    let log = Log::open_with(&at.dir, Options { floods, clock, ..Options::default() }).unwrap();
+    let hostile = Plugin::new("hostile", "1.0.0", "aa", "node").shared();
+    let many: Vec<Record> = (0..500).map(|call| refusal().plugin(&hostile).call(call)).collect();
+    let before = log.head().unwrap();
+    let receipt = log.append_all(&[]).unwrap();
+    assert_eq!((receipt.head(), receipt.verbatim), (before, false));
+    let receipt = log.append_all(&many).unwrap();
+    assert_eq!((receipt.seq, receipt.verbatim), (150, true));
+    assert_eq!(log.append_all(&many).unwrap().seq, 150, "all of them are counted");
+    // What the log alone may say makes none of them a record.
+    let mixed = [refusal(), Record::new(Layer::Log, "open", Decision::Noted)];
+    assert!(matches!(log.append_all(&mixed), Err(AuditError::Reserved)));
+    drop(log);
+    assert_eq!(tally(&at.dir, "hostile"), (150, 850));
+    let calls: Vec<_> = entries(&at.dir).iter().filter_map(|entry| entry.record.call).collect();
+    assert_eq!(calls, (0..150).collect::<Vec<_>>(), "in their order");
+    sound(&at.dir);
+}
+
+#[test]
+fn f4_records_that_come_together_are_all_counted_as_refused() {
+    let at = scratch();
+    let log = Log::open(&at.dir).unwrap();
+    let many: Vec<Record> = (0..200).map(|_| refusal()).collect();
+    let moved = at.dir.join("audit.jsonl.1");
+    fs::rename(&at.file, &moved).unwrap();
+    assert!(log.sync().is_err());
+    assert!(matches!(log.append_all(&many), Err(AuditError::Replaced { .. })));
+    fs::rename(&moved, &at.file).unwrap();
+    log.append_all(&many).unwrap();
+    log.close().unwrap();
+    let gap = &entries(&at.dir)[1].record;
+    assert_eq!((gap.event.as_ref(), gap.detail.number("refused")), ("gap", Some(200)));
+    assert_eq!(sound(&at.dir).summary.records, 1 + 1 + 200 + 1);
+}
+
+#[test]
 fn f6_a_durable_record_is_never_counted_away() {
     let at = scratch();
     let floods = FloodLimits { burst: 1, ..FloodLimits::default() };

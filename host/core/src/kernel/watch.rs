@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use stockade_audit::Log;
+use stockade_audit::{Log, Record};
 use stockade_kernel_log::{AuditStatus, Change, Domain, Event, Report, Socket, What};
 use stockade_policy::stands;
 
@@ -72,6 +72,7 @@ impl Watcher {
         let its = Arc::clone(&wake);
         let thread = std::thread::Builder::new().name("stockade-kernel".to_owned()).spawn(move || {
             watch.start_reader();
+            watch.write();
             // Who waits for it lives.
             let _ = started.send(());
             watch.run(&its);
@@ -143,6 +144,8 @@ struct Watch {
     malformed: Pace,
     changes: Pace,
     untied: Pace,
+    /// What is to be written: what came together is written together.
+    pending: Vec<Record>,
 }
 
 impl Watch {
@@ -171,14 +174,23 @@ impl Watch {
             malformed: Pace::default(),
             changes: Pace::default(),
             untied: Pace::default(),
+            pending: Vec::new(),
         }
+    }
+
+    fn write(&mut self) {
+        if let Err(error) = self.log.append_all(&self.pending) {
+            let lost = self.pending.len();
+            tracing::error!(target: "stockade::host", %error, lost, "audit records of the kernel's lost");
+        }
+        self.pending.clear();
     }
 
     fn start_reader(&mut self) {
         match Reader::start(&self.launcher, &self.read.program, &self.read.socket) {
             Ok(reader) => {
                 let record = words::mode(&self.read.mode, self.read.status, Some(&reader.evidence));
-                words::note(&self.log, &record);
+                self.pending.push(record);
                 self.reader = Some(reader);
                 self.since = Instant::now();
             }
@@ -197,7 +209,7 @@ impl Watch {
             how.push_str(&format!(" ({exit})"));
         }
         tracing::warn!(target: "stockade::host", how, "the reader of the kernel's audit records ended");
-        words::note(&self.log, &words::mode(&KernelRecords::ReaderDied(how), None, None));
+        self.pending.push(words::mode(&KernelRecords::ReaderDied(how), None, None));
         let now = Instant::now();
         let lived = now.saturating_duration_since(self.since) >= LIVED;
         self.pause = if lived { RESTART } else { (self.pause * 2).min(RESTART_MOST) };
@@ -235,6 +247,7 @@ impl Watch {
             let _ = wake.read();
             more = self.hear();
             self.look(Instant::now());
+            self.write();
         }
         self.finish();
     }
@@ -257,7 +270,8 @@ impl Watch {
             self.overruns.rest().map(|count| words::lost("socket", count, None)),
             self.malformed.rest().map(words::malformed),
         ];
-        rests.iter().flatten().for_each(|record| words::note(&self.log, record));
+        self.pending.extend(rests.into_iter().flatten());
+        self.write();
         if let Some(reader) = self.reader.take() {
             reader.end();
         }
@@ -288,9 +302,9 @@ impl Watch {
     }
 
     /// Domains whose count never came.
-    fn account(&self, all: bool) {
+    fn account(&mut self, all: bool) {
         for (domain, bound) in self.launches.overdue(Boottime::now(), all) {
-            words::note(&self.log, &words::gap(domain, &bound, None));
+            self.pending.push(words::gap(domain, &bound, None));
         }
     }
 
@@ -302,7 +316,7 @@ impl Watch {
         self.read.status = Some(now);
         self.is_enabled(now.enabled != 0);
         if count > 0 {
-            words::note(&self.log, &words::lost("backlog", count.into(), Some(now.lost.into())));
+            self.pending.push(words::lost("backlog", count.into(), Some(now.lost.into())));
         }
     }
 
@@ -332,12 +346,12 @@ impl Watch {
             Report::Ready => {}
             Report::Overrun => {
                 if let Some(count) = self.overruns.take(1, now) {
-                    words::note(&self.log, &words::lost("socket", count, None));
+                    self.pending.push(words::lost("socket", count, None));
                 }
             }
             Report::Malformed(count) => {
                 if let Some(count) = self.malformed.take(count, now) {
-                    words::note(&self.log, &words::malformed(count));
+                    self.pending.push(words::malformed(count));
                 }
             }
             Report::Event(event) => {
@@ -377,7 +391,7 @@ impl Watch {
         if let What::Domain(Domain::Deallocated { domain, denials }) = event.what {
             let Some(bound) = self.launches.close(domain) else { return !may_wait };
             if bound.seen != denials && stands("kernel.gap") {
-                words::note(&self.log, &words::gap(domain, &bound, Some(denials)));
+                self.pending.push(words::gap(domain, &bound, Some(denials)));
             }
             return true;
         }
@@ -389,14 +403,14 @@ impl Watch {
                     _ => None,
                 };
                 if let Some(record) = record {
-                    words::note(&self.log, &record);
                     process.owner.meter.recorded(&record);
+                    self.pending.push(record);
                 }
                 true
             }
             Tied::Not => {
                 if self.untied.take(1, Instant::now()).is_some() {
-                    words::note(&self.log, &words::untied(event));
+                    self.pending.push(words::untied(event));
                 }
                 true
             }
@@ -406,7 +420,7 @@ impl Watch {
 
     fn change(&mut self, event: &Event, change: &Change) {
         if self.changes.take(1, Instant::now()).is_some() {
-            words::note(&self.log, &words::changed(event, change));
+            self.pending.push(words::changed(event, change));
         }
         let setting = change.setting.as_ref().map(|setting| setting.text.as_str());
         if let (Some("audit_enabled"), Some(value), Some(1)) = (setting, change.value, change.result) {
@@ -422,7 +436,7 @@ impl Watch {
             self.read.mode = mode;
             self.read.status =
                 self.read.status.map(|status| AuditStatus { enabled: enabled.into(), ..status });
-            words::note(&self.log, &words::mode(&self.read.mode, self.read.status, None));
+            self.pending.push(words::mode(&self.read.mode, self.read.status, None));
         }
     }
 }
