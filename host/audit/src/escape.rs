@@ -79,7 +79,7 @@ fn is_plain(bytes: &[u8]) -> bool {
     let formula = matches!(bytes.first(), Some(b'=' | b'+' | b'-' | b'@'));
     let special = bytes.iter().fold(false, |special, &byte| {
         let cell = (byte == b',') | (byte == b';') | (byte == b'|');
-        special | (byte < 0x20) | (byte >= 0x7f) | (byte == b'"') | (byte == b'\\') | cell
+        special | (byte.wrapping_sub(0x20) >= 0x5f) | (byte == b'"') | (byte == b'\\') | cell
     });
     !formula && !special
 }
