@@ -56,6 +56,18 @@ const GROUPS: &[(&str, &[&str])] = &[
     ),
     ("worker-and-kernel", &["claimed", "forbidden", "foreign", "landlock"]),
     (
+        "kernel-records",
+        &[
+            "records-read",
+            "kernel-killed",
+            "kernel-gap",
+            "kernel-lost",
+            "audit-changed",
+            "untied",
+            "unreadable",
+        ],
+    ),
+    (
         "limits",
         &[
             "budget",

@@ -110,7 +110,49 @@ pub(super) const SAYINGS: &[Saying] = &[
          makes them. Which call it was the kernel does not say.",
         "Nobody makes such a call by accident: it is a way around filters that forgot it. Treat the plugin as hostile.",
     ),
+    say(
+        Layer::Sigsys,
+        "forbidden-call",
+        "The kernel ended the worker for the system call {operation}, and says so in an audit record of its own: \
+         architecture {arch}, at instruction {instruction}.",
+        "The worker program makes no call of a foreign architecture, and nobody makes one by accident: it is a way \
+         around filters that forgot it. Treat the plugin as hostile.",
+    ),
     say(Layer::Sigsys, "*", "The kernel ended the worker with SIGSYS, for a system call: {reason}.", ""),
+    say(
+        Layer::Landlock,
+        "gap",
+        "Of process {pid} the kernel told of {seen} refusals by Landlock (domain {domain}), and that was not all: \
+         {reason}.",
+        "The missing ones were refused like the others; what they were about nobody will know. A backlog that is too \
+         small loses records without anybody's doing, and so does whoever mutes them.",
+    ),
+    say(
+        Layer::Landlock,
+        "lost",
+        "The kernel threw {count} of its audit records away ({by}), of the whole machine; some may have been about \
+         plugins.",
+        "A `gap` says where a worker's are missing. Whoever floods the machine's audit hides what they do.",
+    ),
+    say(
+        Layer::Landlock,
+        "audit-changed",
+        "Somebody changed what the kernel records: {change} {setting}, by process {pid} ({exe}).",
+        "The host never does. From here on the kernel may have kept silent about what it refused.",
+    ),
+    say(
+        Layer::Landlock,
+        "untied",
+        "The kernel told of process {pid}, user {uid}. A worker has or had that number, at another time or as another \
+         user: the record is nobody's.",
+        "Another program of the machine uses Landlock, too, or somebody set the clock between refusal and reading.",
+    ),
+    say(
+        Layer::Landlock,
+        "unreadable",
+        "{count} of the kernel's audit records have a form that this version does not know.",
+        "They may have been about plugins. A newer kernel needs a newer Stockade.",
+    ),
     say(
         Layer::Landlock,
         "*",
@@ -184,6 +226,13 @@ pub(super) const SAYINGS: &[Saying] = &[
         "not-ended",
         "The worker (process {pid}) had to end, and the host could not end it: {reason}.",
         "It is cut off from the host, and still confined. End the process by hand.",
+    ),
+    say(
+        Layer::Launch,
+        "kernel-records",
+        "How the host has the kernel's own audit records from here on: {mode} ({reason}).",
+        "With `read`, a refusal by Landlock leaves a record of layer landlock. Otherwise it leaves none; what the filter \
+         forbids is recorded in any case.",
     ),
     say(Layer::Launch, "*", "Of a launch: `{event}`, {reason}.", ""),
     say(

@@ -452,4 +452,71 @@ fn rest(w: &mut Writing) {
     w.put("revoked", &approval(7, "revoked", Decision::Noted, "the project has ended"));
     w.put("expired", &approval(8, "expired", Decision::Noted, "its time is over"));
     w.put("denied", &approval(9, "denied", Decision::Denied, "no need"));
+    kernel_records(w, &running);
+}
+
+/// What the kernel's own audit records become.
+fn kernel_records(w: &mut Writing, running: &Worker) {
+    w.put(
+        "records-read",
+        &Record::new(Layer::Launch, "kernel-records", Decision::Noted)
+            .operation("kernel-records")
+            .reason("kernel audit records: read")
+            .detail("mode", "read")
+            .detail("backlog_limit", 8192),
+    );
+    w.put(
+        "kernel-killed",
+        &running
+            .record(Layer::Sigsys, "forbidden-call", Decision::Killed)
+            .operation("syscall_20")
+            .rule("architecture", "seccomp filter")
+            .reason("the kernel ended the program for a system call")
+            .next_step("no honest plugin causes this: treat the plugin as hostile")
+            .detail("arch", "0x40000003")
+            .detail("instruction", "0x7f00002a"),
+    );
+    let of_landlock = |event: &'static str, reason: &'static str| {
+        Record::new(Layer::Landlock, event, Decision::Noted).operation("kernel-records").reason(reason)
+    };
+    let mut gap = running
+        .record(Layer::Landlock, "gap", Decision::Noted)
+        .operation("kernel-records")
+        .reason("the kernel refused more than it told of: records were lost, or muted")
+        .detail("domain", "19b2c7f61")
+        .detail("pid", 4123)
+        .detail("seen", 17)
+        .detail("denials", 1002);
+    gap.call = None;
+    w.put("kernel-gap", &gap);
+    w.put(
+        "kernel-lost",
+        &of_landlock("lost", "the kernel threw audit records away, which may have been of workers")
+            .detail("by", "backlog")
+            .detail("count", 4925),
+    );
+    w.put(
+        "audit-changed",
+        &of_landlock("audit-changed", "somebody changed what the kernel records")
+            .detail("change", "set")
+            .detail("setting", "audit_enabled")
+            .detail("value", 0)
+            .detail("before", 1)
+            .detail("pid", 871)
+            .detail("exe", "/usr/sbin/auditctl"),
+    );
+    w.put(
+        "untied",
+        &of_landlock(
+            "untied",
+            "the kernel tells of a process with the number of a worker, at another time or of another user",
+        )
+        .detail("pid", 4123)
+        .detail("uid", 0),
+    );
+    w.put(
+        "unreadable",
+        &of_landlock("unreadable", "records of the kernel's have a form that this version does not know")
+            .detail("count", 3),
+    );
 }
