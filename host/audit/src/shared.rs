@@ -78,27 +78,7 @@ impl Shared {
     }
 
     pub(crate) fn append(&self, record: &Record) -> Result<Receipt, AuditError> {
-        let mut inner = self.inner_for(record)?;
-        let receipt = self.append_or_count(&mut inner, record);
-        if receipt.is_err() {
-            inner.writer.count_refused(1);
-        }
-        receipt
-    }
-
-    fn append_or_count(&self, inner: &mut Inner, record: &Record) -> Result<Receipt, AuditError> {
-        let now = self.clock.now();
-        if inner.floods.is_due(now.monotonic) {
-            self.settle_floods(inner, Which::Due(now.monotonic))?;
-        }
-        // A count is a promise to write it: in the refused state nothing is promised.
-        let refusing = inner.writer.refusing.is_some();
-        if !refusing && !inner.floods.admits(record, now) {
-            let head = inner.writer.head();
-            return Ok(Receipt { seq: head.seq, hash: head.hash, verbatim: false });
-        }
-        let head = self.write(inner, &[record], now)?;
-        Ok(Receipt { seq: head.seq, hash: head.hash, verbatim: true })
+        self.append_all(std::slice::from_ref(record))
     }
 
     pub(crate) fn append_all(&self, records: &[Record]) -> Result<Receipt, AuditError> {
