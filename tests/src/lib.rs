@@ -53,7 +53,7 @@ pub fn skipped(test: &str, why: &str) {
 pub fn cycles(few: usize, full: usize) -> usize {
     match std::env::var("STOCKADE_CYCLES").as_deref() {
         Ok(_) if at_full_size() && nix::unistd::geteuid().is_root() => full,
-        Ok(_) if at_full_size() => (full / 4).max(few),
+        Ok(_) if at_full_size() => (full / 8).max(few),
         Ok(number) => number.parse().unwrap_or_else(|_| panic!("STOCKADE_CYCLES={number} is no number")),
         Err(_) => few,
     }

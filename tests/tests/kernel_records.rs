@@ -20,7 +20,7 @@ use stockade_tests::{
 use tempfile::TempDir;
 
 /// More than anything here takes; the kernel and the reader tell in the background.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(15);
 /// As an operator is told to set it.
 const BACKLOG: u32 = 8192;
 

@@ -152,7 +152,7 @@ fn g1_a_host_killed_at_any_moment_leaves_no_worker_and_a_sound_log() {
         let state = tempfile::tempdir().expect("a temporary folder");
         fs::rename(probe_programs().keep(), state.path().join("programs")).expect("one file system");
         let part = format!("host {}", state.path().display());
-        let (kills, mut torn, mut orphans) = (cycles(12, 200), 0, 0);
+        let (kills, mut torn, mut orphans) = (cycles(12, 150), 0, 0);
         let (mut by_signal, mut last_torn) = (0, None);
         for kill in 0..kills {
             let host = scene::start(TEST, &part);

@@ -167,11 +167,11 @@ impl Build {
         Ok(Build { dist, tests, root: nix::unistd::geteuid().is_root() })
     }
 
-    /// Five at a time: most of the time goes into waiting for a process.
+    /// Six at a time: most of the time goes into waiting for a process.
     fn look_at_all(&self, tries: BTreeSet<Try>, step: &mut Step) -> Result<BTreeMap<Try, Look>> {
         let (queue, done) = (Mutex::new(tries.into_iter()), mpsc::channel());
         thread::scope(|threads| {
-            for _ in 0..5 {
+            for _ in 0..6 {
                 let done = done.0.clone();
                 let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
                 threads.spawn(move || {
@@ -244,8 +244,9 @@ impl Build {
     }
 }
 
-/// A noticer that hangs because a protection is gone has noticed.
-const LONGEST: Duration = Duration::from_secs(30);
+/// A noticer that hangs because a protection is gone has noticed. Some take turns at something of the whole machine's,
+/// and so wait for one that hangs.
+const LONGEST: Duration = Duration::from_secs(45);
 
 fn bounded(mut command: Command) -> Result<(bool, Vec<u8>)> {
     let output = nameless_file()?;
