@@ -48,7 +48,7 @@ pub fn skipped(test: &str, why: &str) {
 }
 
 /// How often a test that repeats itself does so: `few` times, or `full` times where the suite runs at its
-/// full size (`cargo xtask escape`, which sets `STOCKADE_CYCLES=full`), a quarter of that as another user than
+/// full size (`cargo xtask escape`, which sets `STOCKADE_CYCLES=full`), an eighth of that as another user than
 /// root: it is run as both.
 pub fn cycles(few: usize, full: usize) -> usize {
     match std::env::var("STOCKADE_CYCLES").as_deref() {
