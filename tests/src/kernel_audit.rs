@@ -57,7 +57,8 @@ impl KernelAudit {
             return Err("audit is locked until the machine starts again".to_owned());
         }
         let audit = KernelAudit { socket, before, muted: None, _turn: turn };
-        audit.set(1, backlog).map_err(|error| format!("audit cannot be switched on: {error}"))?;
+        let set = audit.set(1, backlog).and_then(|()| audit.at_most(0));
+        set.map_err(|error| format!("audit cannot be switched on: {error}"))?;
         Ok(audit)
     }
 

@@ -45,10 +45,9 @@ const AT_ONCE: usize = 4096;
 /// Records about the whole machine, of one kind, in one [`SPAN`]; the rest is counted.
 const A_SPAN: u64 = 20;
 const SPAN: Duration = Duration::from_secs(60);
-/// At the end: how long silence is waited for, and how long at most for the account of a domain that is still to come:
-/// on a busy machine the kernel tells late, and without any domain nothing is waited for.
+/// At the end: how long silence is waited for, and how long at most for what is still to come.
 const SILENCE: Duration = Duration::from_millis(20);
-const LAST_WORDS: Duration = Duration::from_secs(5);
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The thread, from outside.
 #[derive(Debug)]
