@@ -47,13 +47,13 @@ const TICK: Duration = Duration::from_millis(11);
 
 /// How long after its end a launch is still known: the kernel writes and sends in the background, within milliseconds
 /// where it is not flooded. Each costs some 300 bytes, and a plugin that dies without end has dozens a second.
-const REMEMBERED: Duration = Duration::from_secs(15);
+const REMEMBERED: Duration = Duration::from_secs(5);
 
 /// A domain whose process has ended is given so long for the kernel's account of it.
 pub(super) const OVERDUE: Duration = Duration::from_secs(10);
 
 /// New launches between two looks at which of the old may be forgotten.
-const SWEEP: usize = 256;
+const SWEEP: usize = 64;
 
 /// What is held by whoever has the process.
 #[derive(Debug)]
