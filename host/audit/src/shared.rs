@@ -101,16 +101,14 @@ impl Shared {
             admitted.clear();
             let refusing = writer.refusing.is_some();
             admitted.extend(records.iter().filter(|record| refusing || floods.admits(record, now)));
+            // What is counted is after what was written last, and that may be the count that was due.
             let written = settled.and_then(|()| match admitted.is_empty() {
-                true => Ok(()),
-                false => self.write(&mut inner, &admitted, now).map(|head| {
-                    receipt = Receipt { seq: head.seq, hash: head.hash, verbatim: true };
-                }),
+                true => Ok(inner.writer.head()),
+                false => self.write(&mut inner, &admitted, now),
             });
-            if let Err(error) = written {
-                inner.writer.count_refused(left);
-                return Err(error);
-            }
+            let head = written.inspect_err(|_| inner.writer.count_refused(left))?;
+            let verbatim = receipt.verbatim || !admitted.is_empty();
+            receipt = Receipt { seq: head.seq, hash: head.hash, verbatim };
             left -= records.len();
         }
         Ok(receipt)
