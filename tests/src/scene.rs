@@ -6,13 +6,15 @@
 //! writes is shown if it fails. Lines of measurements and skips are passed on to whoever runs the tests.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tempfile::TempDir;
 
 /// Test and part, with a slash between.
@@ -165,17 +167,17 @@ impl Actor {
     }
 
     fn wait(&mut self) -> ExitStatus {
-        let began = Instant::now();
-        while began.elapsed() < STUCK {
-            if let Some(status) = self.child.try_wait().expect("it is ours to wait for") {
-                self.ended = Some(status);
-                return status;
-            }
-            std::thread::sleep(Duration::from_millis(2));
+        // Asleep until it ends: some parts measure, and whoever looks again and again takes a processor from them.
+        let process = Pid::from_child(&self.child);
+        let ends = pidfd_open(process, PidfdFlags::empty()).expect("it is ours to wait for");
+        let mut ends = [PollFd::new(&ends, PollFlags::IN)];
+        let stuck = Timespec::try_from(STUCK).expect("minutes");
+        if retry_on_intr(|| poll(&mut ends, Some(&stuck))).expect("one descriptor") == 0 {
+            let _ = self.child.kill();
         }
-        let _ = self.child.kill();
-        self.ended = self.child.wait().ok();
-        ExitStatus::from_raw(libc::SIGKILL)
+        let status = self.child.wait().expect("it is ours to wait for");
+        self.ended = Some(status);
+        status
     }
 
     /// What it has written so far.

@@ -60,7 +60,9 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     if wants(Part::Cases) || wants(Part::Processes) {
         let dist = programs::build(options.release)?;
         crate::build_guests()?;
-        let users = Users::prepare(dist, options.release)?;
+        let processes = wants(Part::Processes) && options.filter.is_none();
+        let tests = if processes { [&PROCESSES[..], &MEASURED].concat() } else { Vec::new() };
+        let users = Users::prepare(dist, tests, options.release)?;
         if wants(Part::Cases) {
             for report in users.side_by_side(|stage, _| cases(stage, options))? {
                 held &= report.held;
@@ -73,7 +75,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
                 }
             }
         }
-        if wants(Part::Processes) && options.filter.is_none() {
+        if processes {
             let killed = users.side_by_side(|stage, tests| stage.full_size(tests, &PROCESSES, 2))?;
             let measured = users.in_turns(|stage, tests| stage.full_size(tests, &MEASURED, 1))?;
             held &= killed.into_iter().chain(measured).all(|held| held);

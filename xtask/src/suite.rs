@@ -38,6 +38,9 @@ pub(crate) struct Options {
     /// Show what passing tests print, too.
     #[arg(long)]
     show_output: bool,
+    /// Only these test programs of the packages.
+    #[arg(skip)]
+    targets: Vec<&'static str>,
     /// Optimised.
     #[arg(skip)]
     release: bool,
@@ -123,8 +126,14 @@ impl Stage {
     /// Runs the system tests of these files at their full size, the slow ones too, so many at a time; false if one
     /// failed.
     pub(crate) fn full_size(&self, tests: &[Executable], files: &[&str], at_once: u8) -> Result<bool> {
-        let options =
-            Options { filter: None, package: Vec::new(), no_slow: true, show_output: true, release: false };
+        let options = Options {
+            filter: None,
+            package: Vec::new(),
+            no_slow: true,
+            show_output: true,
+            targets: Vec::new(),
+            release: false,
+        };
         let mut counts = Counts::default();
         for test in tests.iter().filter(|test| files.contains(&test.target.as_str())) {
             counts += one(self, test, Size::Full { at_once }, &options)?;
@@ -140,11 +149,16 @@ pub(crate) struct Users {
 }
 
 impl Users {
-    /// Builds the system tests.
-    pub(crate) fn prepare(dist: PathBuf, release: bool) -> Result<Users> {
-        let package = vec!["stockade-tests".to_owned()];
-        let options = Options { filter: None, package, no_slow: true, show_output: false, release };
-        let tests = build_tests(&options)?;
+    /// Builds these of the system tests.
+    pub(crate) fn prepare(dist: PathBuf, targets: Vec<&'static str>, release: bool) -> Result<Users> {
+        let tests = if targets.is_empty() {
+            Vec::new()
+        } else {
+            let package = vec!["stockade-tests".to_owned()];
+            let options =
+                Options { filter: None, package, no_slow: true, show_output: false, targets, release };
+            build_tests(&options)?
+        };
         let mut stage = Stage::own(dist)?;
         let nobody = geteuid().is_root().then(|| nobody::stage(&stage, &tests)).transpose()?;
         // Tests count temporary files: those of the other user are not to be among them.
@@ -215,7 +229,9 @@ fn build_tests(options: &Options) -> Result<Vec<Executable>> {
     if options.package.is_empty() {
         compile("tests", &["--workspace", "--exclude", APART[0], "--exclude", APART[1]])?;
     } else if !wanted.is_empty() {
-        let arguments: Vec<_> = wanted.iter().flat_map(|name| ["--package", name]).collect();
+        let packages = wanted.iter().flat_map(|name| ["--package", name]);
+        let targets = options.targets.iter().flat_map(|name| ["--test", name]);
+        let arguments: Vec<_> = packages.chain(targets).collect();
         compile("tests", &arguments)?;
     }
     for package in apart {
