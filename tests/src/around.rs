@@ -79,7 +79,7 @@ pub fn is_confined_and_serves(bench: &Bench) {
             Layer::Seccomp,
             "socket",
         ),
-        ("int80", json!({}), "foreign-call", Layer::Sigsys, "launch"),
+        ("int80", json!({}), "forbidden-call", Layer::Seccomp, "i386.getpid"),
         ("crash", json!({}), "worker-died", Layer::Launch, "launch"),
         ("spin", json!({}), "deadline", Layer::Limits, "call"),
     ];

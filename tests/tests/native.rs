@@ -266,8 +266,10 @@ fn a28_namespaces_are_the_ones_that_were_asked_for() {
 fn a38_a_foreign_system_call_is_the_end_and_is_recorded() {
     let (bench, plugin) = probe(Namespaces::Cheap);
     let outcome = call(&plugin, "int80", json!({}));
-    assert_eq!(code(&outcome), "foreign-call");
-    assert_eq!(bench.found(Layer::Sigsys, "launch", Decision::Killed).len(), 1);
+    assert_eq!(code(&outcome), "forbidden-call");
+    let found = bench.found(Layer::Seccomp, "i386.getpid", Decision::Killed);
+    assert_eq!(found.len(), 1);
+    assert!(found[0].record.detail.text("args").is_some_and(|args| args.starts_with("0x")), "{found:?}");
 }
 
 #[test]

@@ -18,6 +18,9 @@ const FILTERS: [&str; 5] = ["node", "integration", "agent", "quality_gate", "com
 /// every return that carries it is rewritten.
 const SENTINEL: u16 = 0x5354;
 const RET_SENTINEL: u32 = action::TRACE | SENTINEL as u32;
+/// What seccompiler returns for a call of another architecture, and for nothing else. The host is to see those as well:
+/// only so does it learn which call it was (docs/decisions/0028).
+const FOREIGN: u32 = action::KILL_PROCESS;
 const BPF_RET_K: u16 = 0x06;
 
 mod action {
@@ -79,7 +82,7 @@ fn main() {
             if env::var_os("CARGO_FEATURE_REMOVABLE_PROTECTIONS").is_some() {
                 variants.extend(without_one(&name, &rules));
             }
-            filters.push(filter(&name, &compile(&name, &rules)));
+            filters.push(filter(&name, &telling(compile(&name, &rules))));
         }
     }
     let target = PathBuf::from(env::var("OUT_DIR").expect("cargo names the folder"));
@@ -120,10 +123,21 @@ fn compile(name: &str, rules: &[Rule]) -> BpfProgram {
     for ins in program.iter_mut().filter(|ins| ins.code == BPF_RET_K) {
         match ins.k {
             RET_SENTINEL => ins.k = action::USER_NOTIF,
-            action::ALLOW | action::KILL_PROCESS => {}
+            action::ALLOW | FOREIGN => {}
             other => panic!("filter {name} returns {other:#x}, which no rule of ours says"),
         }
     }
+    program
+}
+
+/// The same with calls of another architecture told of, too.
+fn telling(program: BpfProgram) -> BpfProgram {
+    returning(program, FOREIGN, action::USER_NOTIF)
+}
+
+/// The program that returns `to` instead of `from`.
+fn returning(mut program: BpfProgram, from: u32, to: u32) -> BpfProgram {
+    program.iter_mut().filter(|ins| ins.code == BPF_RET_K && ins.k == from).for_each(|ins| ins.k = to);
     program
 }
 
@@ -136,36 +150,27 @@ fn without_one(name: &str, rules: &[Rule]) -> Vec<String> {
     let groups: BTreeMap<String, Vec<String>> =
         toml::from_str(&text).unwrap_or_else(|e| panic!("{GROUPS}: {e}"));
     let mut variants = Vec::new();
-    let mut add = |protection: String, program: &BpfProgram| {
-        variants
-            .push(format!("({protection:?}, {}),\n", filter(name, program).trim_end().trim_end_matches(',')));
+    let mut add = |protection: String, program: BpfProgram| {
+        variants.push(format!(
+            "({protection:?}, {}),\n",
+            filter(name, &telling(program)).trim_end().trim_end_matches(',')
+        ));
     };
-    let whole = compile(name, rules);
-    let returning = |from: u32| {
-        let mut program = whole.clone();
-        program
-            .iter_mut()
-            .filter(|ins| ins.code == BPF_RET_K && ins.k == from)
-            .for_each(|ins| ins.k = action::ALLOW);
-        program
-    };
-    add("filter.default".to_owned(), &returning(action::USER_NOTIF));
-    add("filter.foreign".to_owned(), &returning(action::KILL_PROCESS));
+    let whole = || compile(name, rules);
+    add("filter.default".to_owned(), returning(whole(), action::USER_NOTIF, action::ALLOW));
+    add("filter.foreign".to_owned(), returning(whole(), FOREIGN, action::ALLOW));
     for (group, calls) in groups {
         let open = calls.into_iter().map(|call| Rule { syscall: call, args: Vec::new() });
-        add(
-            format!("filter.{group}"),
-            &compile(name, &rules.iter().cloned().chain(open).collect::<Vec<_>>()),
-        );
+        add(format!("filter.{group}"), compile(name, &rules.iter().cloned().chain(open).collect::<Vec<_>>()));
     }
     for (at, rule) in rules.iter().enumerate() {
         let mut fewer = rules.to_vec();
         fewer.remove(at);
-        add(format!("rule.{}", rule.syscall), &compile(name, &fewer));
+        add(format!("rule.{}", rule.syscall), compile(name, &fewer));
         for argument in 0..rule.args.len() {
             let mut loose = rules.to_vec();
             let checked = loose[at].args.remove(argument);
-            add(format!("filter.{}.{}", rule.syscall, checked["index"]), &compile(name, &loose));
+            add(format!("filter.{}.{}", rule.syscall, checked["index"]), compile(name, &loose));
         }
     }
     variants

@@ -58,7 +58,7 @@ impl Expect {
 }
 
 impl<'de> Deserialize<'de> for Expect {
-    /// As the probe writes it: `{"call": "openat"}`, `{"refused": ["EACCES"]}`, `"sigsys"`,
+    /// As the probe writes it: `{"call": "openat"}`, `{"refused": ["EACCES"]}`,
     /// `"signal:SIGSEGV"`, `"ended"`, `"deadline"`, `"done"`, `"any"`, or a list of these, any of which will do.
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
@@ -67,7 +67,6 @@ impl<'de> Deserialize<'de> for Expect {
             Value::String(word) => Ok(match word.as_str() {
                 "done" => Self::Done,
                 "any" => Self::Any,
-                "sigsys" => Self::Signal("SIGSYS".to_owned()),
                 "deadline" => Self::Ended(vec![DEADLINE.to_owned()]),
                 "ended" => Self::Ended(vec![DIED.to_owned()]),
                 word => match word.strip_prefix("signal:") {
@@ -195,7 +194,7 @@ mod tests {
         assert_eq!(expect(r#"{"call":"openat"}"#).unwrap(), Expect::Stopped(vec!["openat".into()]));
         assert_eq!(expect(r#"{"call":["a","b"]}"#).unwrap(), Expect::Stopped(vec!["a".into(), "b".into()]));
         assert_eq!(expect(r#"{"refused":["EACCES"]}"#).unwrap(), Expect::Refused(vec!["EACCES".into()]));
-        assert_eq!(expect(r#""sigsys""#).unwrap(), Expect::Signal("SIGSYS".into()));
+        assert_eq!(expect(r#""signal:SIGSYS""#).unwrap(), Expect::Signal("SIGSYS".into()));
         assert_eq!(expect(r#""signal:SIGILL""#).unwrap(), Expect::Signal("SIGILL".into()));
         assert_eq!(expect(r#""deadline""#).unwrap(), Expect::Ended(vec!["deadline".into()]));
         assert_eq!(expect(r#""ended""#).unwrap(), Expect::Ended(vec!["worker-died".into()]));

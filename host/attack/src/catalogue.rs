@@ -183,8 +183,8 @@ mod tests {
         assert_eq!((attack.variants, attack.filter()), (1, ("node", false)));
         assert_eq!(attack.allowance(), Duration::from_millis(500));
         assert_eq!((attack.expects().control, attack.runs_alone()), (Expect::Done, true));
-        let text = r#"{"id":"A57.x","case":"A57","tries":"x","filter":"node","all":"sigsys","seccomp":"any",
-            "landlock":"any","variants":2,"each":["done","sigsys"],"layers":["all"],"control":"ended"}"#;
+        let text = r#"{"id":"A57.x","case":"A57","tries":"x","filter":"node","all":"signal:SIGSYS","seccomp":"any",
+            "landlock":"any","variants":2,"each":["done","signal:SIGSYS"],"layers":["all"],"control":"ended"}"#;
         let attack: Attack = serde_json::from_str(text).unwrap();
         assert_eq!((attack.expects().variant(0), attack.runs_alone()), (&Expect::Done, false));
     }

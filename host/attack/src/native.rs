@@ -247,7 +247,6 @@ fn came(outcome: Outcome) -> Came {
         (Some(value), _) => Came::read(&value),
         (None, Some(reason)) => match reason.code {
             "forbidden-call" => Came::Stopped(reason.field),
-            "foreign-call" => Came::Signal("SIGSYS".to_owned()),
             code => Came::Ended(code.to_owned()),
         },
         (None, None) => Came::Unclear("the call failed, and nobody said why".to_owned()),

@@ -79,7 +79,7 @@ const CODES: &[(&str, Exit)] = &[
     ("too-many-grants", Exit::Refused),
     ("compile-cap", Exit::Refused),
     ("forbidden-call", Exit::Refused),
-    ("foreign-call", Exit::Refused),
+    ("foreign-filter", Exit::Refused),
     ("protocol-fault", Exit::Refused),
     ("deadline", Exit::Refused),
     ("worker-died", Exit::Refused),

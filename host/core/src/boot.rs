@@ -105,7 +105,8 @@ impl LoadingCalls {
     fn take(&mut self, tried: &Notification) -> bool {
         const READ_EXEC: u64 = (libc::PROT_READ | libc::PROT_EXEC) as u64;
         const READ_ONLY: u64 = (libc::O_RDONLY | libc::O_CLOEXEC) as u64;
-        let left = match i64::from(tried.call) {
+        let Some(call) = tried.call() else { return false };
+        let left = match call {
             libc::SYS_recvmsg if tried.args[0] == 3 || !stands("loading.recvmsg-socket") => &mut self.recvmsg,
             libc::SYS_openat if tried.args[2] == READ_ONLY || !stands("loading.openat-flags") => {
                 &mut self.openat
@@ -253,7 +254,7 @@ impl Booting {
             let error = |got: String| BootError::Canary { expected: name, got };
             match wait(&self.process, &self.connection, Some(listener), until, SEAL_TIME)? {
                 Event::Tried(tried)
-                    if i64::from(tried.call) == number && tried.pid == self.process.pid()
+                    if tried.call() == Some(number) && tried.pid == self.process.pid()
                         || !stands("attest.canary-process") =>
                 {
                     listener.refuse(&tried).map_err(|e| BootError::Os("answering", e.into()))?;

@@ -25,6 +25,7 @@ mod boot;
 mod broker;
 mod cache;
 mod call_id;
+mod call_name;
 mod client;
 mod compile;
 mod connection;

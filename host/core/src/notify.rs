@@ -6,12 +6,15 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use stockade_policy::stands;
 
+use crate::call_name::{X86_64, call_name};
+
 /// A call that a filter did not allow. The caller waits for its verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Notification {
     id: u64,
     pub(crate) pid: u32,
-    pub(crate) call: i32,
+    arch: u64,
+    number: i32,
     pub(crate) args: [u64; 6],
 }
 
@@ -36,7 +39,8 @@ impl Listener {
             data: libc::seccomp_data { nr: 0, arch: 0, instruction_pointer: 0, args: [0; 6] },
         };
         self.control(request(b'!', 0, size_of::<libc::seccomp_notif>()), &mut raw)?;
-        Ok(Notification { id: raw.id, pid: raw.pid, call: raw.data.nr, args: raw.data.args })
+        let libc::seccomp_data { nr: number, arch, args, .. } = raw.data;
+        Ok(Notification { id: raw.id, pid: raw.pid, arch: arch.into(), number, args })
     }
 
     /// Answers with EPERM.
@@ -75,12 +79,13 @@ const fn request(group: u8, number: u8, size: usize) -> libc::c_ulong {
 }
 
 impl Notification {
-    /// The call's name, where it has one.
+    /// The call's number; none where it is one of another architecture, whose numbers mean other calls.
+    pub(crate) fn call(&self) -> Option<libc::c_long> {
+        (self.arch == X86_64 || !stands("notify.architecture")).then(|| self.number.into())
+    }
+
     pub(crate) fn name(&self) -> String {
-        usize::try_from(self.call)
-            .ok()
-            .and_then(syscalls::x86_64::Sysno::new)
-            .map_or_else(|| format!("syscall_{}", self.call), |call| call.name().to_owned())
+        call_name(self.arch, self.number)
     }
 }
 

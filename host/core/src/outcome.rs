@@ -148,8 +148,9 @@ impl Outcome {
             }
             (None, Exit::Signal(libc::SIGSYS)) => (
                 "worker".to_owned(),
-                "the worker made a system call of a foreign architecture and was ended".to_owned(),
-                hostile,
+                "a filter that is not Stockade's ended the worker for a system call".to_owned(),
+                "see which filter the host itself was started under (SystemCallFilter= of a service); if it forbids no \
+                 more than workers may do, treat the plugin as hostile",
             ),
             (None, Exit::Code(OUT_OF_MEMORY)) => (
                 "memory".to_owned(),
@@ -177,7 +178,7 @@ pub(crate) fn end_code(cause: Option<&Cause>, exit: Exit) -> &'static str {
         (Some(Cause::Host(_)), _) => "host-resources",
         (Some(Cause::Stopped), _) => "stopped",
         (Some(Cause::Idle), _) => "idle",
-        (None, Exit::Signal(libc::SIGSYS)) => "foreign-call",
+        (None, Exit::Signal(libc::SIGSYS)) => "foreign-filter",
         (None, Exit::Code(OUT_OF_MEMORY)) => "memory-limit",
         (None, _) => "worker-died",
     }

@@ -532,7 +532,7 @@ impl Trail {
                 (Layer::Launch, Decision::Noted, format!("ended because: {why}").into())
             }
             (None, Exit::Signal(libc::SIGSYS)) => {
-                (Layer::Sigsys, Decision::Killed, "a system call of a foreign architecture".into())
+                (Layer::Sigsys, Decision::Killed, "a system call, by a filter that is not Stockade's".into())
             }
             (None, Exit::Signal(libc::SIGKILL | libc::SIGXCPU)) => {
                 (Layer::Limits, Decision::Killed, "ended by the kernel at a limit".into())

@@ -119,6 +119,9 @@ impl Order {
     }
 }
 
+/// `AUDIT_ARCH_I386`
+const I386: u32 = 0x4000_0003;
+
 /// Waits for the listener and then for the first call that the filter does not allow.
 fn listen(world: &World, pidfd: &OwnedFd, deadline: Instant) -> io::Result<Option<Value>> {
     if wait(&[world.ours(), pidfd.as_fd()], deadline)?.is_none_or(|(ready, _)| ready != 0) {
@@ -137,7 +140,8 @@ fn listen(world: &World, pidfd: &OwnedFd, deadline: Instant) -> io::Result<Optio
         return Ok(None);
     };
     let args = data.args.map(|argument| format!("{argument:#x}"));
-    Ok(Some(json!({ "outcome": "notified", "call": attacks::call_name(data.nr), "args": args })))
+    let name = if data.arch == I386 { attacks::foreign_name(data.nr) } else { attacks::name(data.nr) };
+    Ok(Some(json!({ "outcome": "notified", "call": name, "args": args })))
 }
 
 /// Which of these is ready first, and what for; none before the deadline.

@@ -26,7 +26,8 @@ mod table;
 use serde_json::{Value, json};
 
 pub(crate) use context::Context;
-pub(crate) use sweep::name as call_name;
+pub(crate) use foreign::interrupt;
+pub(crate) use sweep::{foreign_name, name};
 pub(crate) use table::{Attack, signal_name};
 
 const SUBJECTS: &[&[Attack]] = &[

@@ -25,7 +25,7 @@ const LIMITS: &[(&str, &str)] = &[
     ("breaker", "a plugin whose calls fail is left alone for a while"),
     ("control.uids", "who may control the host stands in its configuration"),
     ("default", "what the filter does not allow by name it refuses"),
-    ("architecture", "a call of another architecture is not looked at: it is the end"),
+    ("ends-the-program", "a filter under which the host itself was started ends who makes this call"),
     ("deny-all", "the Landlock ruleset of a worker allows nothing, whatever the path"),
 ];
 

@@ -106,17 +106,20 @@ pub(super) const SAYINGS: &[Saying] = &[
     say(
         Layer::Sigsys,
         "ended",
-        "The kernel ended the worker for a system call of a foreign architecture, as 32-bit code on a 64-bit machine \
-         makes them. Which call it was the kernel does not say.",
-        "Nobody makes such a call by accident: it is a way around filters that forgot it. Treat the plugin as hostile.",
+        "The kernel ended the worker for a system call, and not by Stockade's filter, which shows each call to the host \
+         first: the host itself runs under a filter of somebody else, as SystemCallFilter= of a service makes one. Which \
+         call it was the kernel says in its own audit records alone.",
+        "See what that filter forbids. What the worker program needs is in docs/operating.md; if it forbids nothing of \
+         that, native code of the attacker ran in the worker: treat the plugin as hostile.",
     ),
     say(
         Layer::Sigsys,
         "forbidden-call",
         "The kernel ended the worker for the system call {operation}, and says so in an audit record of its own: \
-         architecture {arch}, at instruction {instruction}.",
-        "The worker program makes no call of a foreign architecture, and nobody makes one by accident: it is a way \
-         around filters that forgot it. Treat the plugin as hostile.",
+         architecture {arch}, at instruction {instruction}. The filter that says so is not Stockade's, which shows each \
+         call to the host first.",
+        "See which filter the host itself was started under. If it forbids no more than workers may do, native code of \
+         the attacker ran in the worker: treat the plugin as hostile.",
     ),
     say(Layer::Sigsys, "*", "The kernel ended the worker with SIGSYS, for a system call: {reason}.", ""),
     say(

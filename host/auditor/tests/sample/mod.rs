@@ -252,7 +252,7 @@ fn taken_over(w: &mut Writing) {
     w.put(
         "foreign",
         &second
-            .ended(Layer::Sigsys, Decision::Killed, "a system call of a foreign architecture")
+            .ended(Layer::Sigsys, Decision::Killed, "a system call, by a filter that is not Stockade's")
             .detail("signal", 31),
     );
 }
@@ -469,10 +469,13 @@ fn kernel_records(w: &mut Writing, running: &Worker) {
         "kernel-killed",
         &running
             .record(Layer::Sigsys, "forbidden-call", Decision::Killed)
-            .operation("syscall_20")
-            .rule("architecture", "seccomp filter")
-            .reason("the kernel ended the program for a system call")
-            .next_step("no honest plugin causes this: treat the plugin as hostile")
+            .operation("i386.getpid")
+            .rule("ends-the-program", "seccomp filter")
+            .reason("a filter that is not Stockade's ended the program for a system call")
+            .next_step(
+                "see which filter the host itself was started under; if it forbids no more than workers may do, treat \
+                 the plugin as hostile",
+            )
             .detail("arch", "0x40000003")
             .detail("instruction", "0x7f00002a"),
     );

@@ -4,13 +4,10 @@ use std::collections::BTreeMap;
 
 use stockade_audit::{Decision, Layer, Log, Record};
 use stockade_kernel_log::{Access, AuditStatus, Change, Event, Object, Seccomp, Task, Text};
-use syscalls::Sysno;
 
 use super::KernelRecords;
 use super::launches::{Bound, Following, Owner};
-
-/// `AUDIT_ARCH_X86_64`.
-const X86_64: u64 = 0xc000_003e;
+use crate::call_name::call_name;
 
 /// Writes a record of what is past preventing.
 pub(super) fn note(log: &Log, record: &Record) {
@@ -75,17 +72,8 @@ fn object(record: Record, object: &Object) -> Record {
 }
 
 fn task(record: Record, task: &Task) -> Record {
-    let record = record.detail("pid", task.pid).detail("syscall", call(task));
+    let record = record.detail("pid", task.pid).detail("syscall", call_name(task.arch, task.syscall));
     text(text(record, "comm", task.comm.as_ref()), "exe", task.exe.as_ref())
-}
-
-/// The call's name where its architecture is the workers' own.
-fn call(task: &Task) -> String {
-    let known = (task.arch == X86_64).then(|| Sysno::new(usize::try_from(task.syscall).ok()?)).flatten();
-    match known {
-        Some(known) => known.name().to_owned(),
-        None => format!("syscall_{}", task.syscall),
-    }
 }
 
 /// Landlock refused a process of a launch something.
@@ -108,10 +96,13 @@ pub(super) fn refused(process: &Following, event: &Event, access: &Access) -> Re
 /// A filter ended a process of a launch.
 pub(super) fn killed(process: &Following, event: &Event, seccomp: &Seccomp) -> Record {
     let record = of(&process.owner, Layer::Sigsys, "forbidden-call", Decision::Killed)
-        .operation(call(&seccomp.task))
-        .rule("architecture", "seccomp filter")
-        .reason("the kernel ended the program for a system call")
-        .next_step("no honest plugin causes this: treat the plugin as hostile")
+        .operation(call_name(seccomp.task.arch, seccomp.task.syscall))
+        .rule("ends-the-program", "seccomp filter")
+        .reason("a filter that is not Stockade's ended the program for a system call")
+        .next_step(
+            "see which filter the host itself was started under; if it forbids no more than workers may do, treat the \
+             plugin as hostile",
+        )
         .detail("serial", event.stamp.serial)
         .detail("signal", seccomp.signal)
         .detail("code", format!("{:#x}", seccomp.code))
@@ -219,7 +210,7 @@ mod tests {
             uid: 1000,
             comm: Some(Text::of(b"x\nfake=1")),
             exe: Some(Text::of(b"/memfd:a\xff")),
-            arch: X86_64,
+            arch: crate::call_name::X86_64,
             syscall: 257,
         };
         let path = Text::of(b"/a\x1b[2J\"b");
@@ -235,13 +226,5 @@ mod tests {
         assert_eq!(text("comm"), Some("x\nfake=1"));
         assert_eq!((text("exe_hex"), text("syscall")), (Some("2f6d656d66643a61ff"), Some("openat")));
         assert_eq!((text("domain"), text("fake")), (Some("ab"), None));
-    }
-
-    #[test]
-    fn a_call_of_another_architecture_is_told_by_number() {
-        let task = |arch, syscall| Task { pid: 1, uid: 1, comm: None, exe: None, arch, syscall };
-        assert_eq!(call(&task(X86_64, 39)), "getpid");
-        assert_eq!(call(&task(0x4000_0003, 20)), "syscall_20");
-        assert_eq!(call(&task(X86_64, u64::MAX)), format!("syscall_{}", u64::MAX));
     }
 }

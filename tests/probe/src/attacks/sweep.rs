@@ -52,6 +52,14 @@ pub(crate) fn name(number: i32) -> String {
         .map_or_else(|| format!("syscall_{number}"), |call| call.name().to_owned())
 }
 
+/// The name of a call of the i386 ABI.
+pub(crate) fn foreign_name(number: i32) -> String {
+    usize::try_from(number)
+        .ok()
+        .and_then(syscalls::x86::Sysno::new)
+        .map_or_else(|| format!("i386.syscall_{number}"), |call| format!("i386.{}", call.name()))
+}
+
 fn native(filter: &str, number: u32) -> Value {
     let name = name(number as i32);
     let stopped = json!({ "call": name });
@@ -74,6 +82,10 @@ fn native(filter: &str, number: u32) -> Value {
         ]),
         _ => Expect::Refused(&[EBADF, EINVAL, EFAULT]).json(),
     }
+}
+
+fn i386(number: u32) -> Value {
+    json!({ "call": foreign_name(number as i32) })
 }
 
 fn x32(number: u32) -> Value {
@@ -110,8 +122,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack::new("A57.sweep-i386", "every i386 call from 0 to 1023", "", |c| {
         interrupt(c.variant, GARBAGE.map(|argument| argument as u32))
     })
-    .all(Expect::Sigsys)
-    .times(NUMBERS)
+    .each(NUMBERS, i386)
     .only_all(),
     Attack::new("A57.edges", "numbers at the edges of a register", "", |c| {
         forking(i64::from(EDGES[c.variant as usize % EDGES.len()]), &GARBAGE)

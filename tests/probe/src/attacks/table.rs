@@ -18,8 +18,6 @@ pub(crate) enum Expect {
     Calls(&'static [&'static str]),
     /// It is refused with one of these error numbers.
     Refused(&'static [i32]),
-    /// It ends the attacker, for a system call of a foreign architecture.
-    Sigsys,
     /// It ends the attacker with this signal.
     Signal(i32),
     /// The attacker ends by itself.
@@ -41,7 +39,6 @@ impl Expect {
             Expect::Refused(errors) => {
                 json!({ "refused": errors.iter().map(|&error| errno_name(error)).collect::<Vec<_>>() })
             }
-            Expect::Sigsys => json!("sigsys"),
             Expect::Signal(signal) => json!(format!("signal:{}", signal_name(*signal))),
             Expect::Ended => json!("ended"),
             Expect::Deadline => json!("deadline"),

@@ -115,6 +115,13 @@ fn calls() -> Vec<Entry> {
             vec![Step::TryWith(libc::SYS_openat, WRITE)],
             "openat",
         ),
+        // 257, with which everybody else opens files.
+        tried(
+            "foreign-openat",
+            "a call of i386 that has the number and the flags of the one openat",
+            vec![Step::TryForeign(libc::SYS_openat, (libc::O_RDONLY | libc::O_CLOEXEC) as u64)],
+            "i386.remap_file_pages",
+        ),
         Entry::boot(
             "B14.loading-recvmsg-elsewhere",
             "a recvmsg on another descriptor than the socket",

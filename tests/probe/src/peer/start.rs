@@ -32,6 +32,8 @@ pub(super) enum Step {
     Try(i64),
     /// The same with these arguments.
     TryWith(i64, [u64; 3]),
+    /// A call of the i386 ABI by its number, with a third argument.
+    TryForeign(i64, u64),
     /// Another process does this; it was there before any filter.
     Elsewhere(Vec<Step>),
     /// A mapping made executable.
@@ -122,6 +124,9 @@ impl Start {
             },
             Step::Try(call) => drop(raw(*call, &arguments(*call))),
             Step::TryWith(call, arguments) => drop(raw(*call, arguments)),
+            Step::TryForeign(call, third) => {
+                let _ = crate::attacks::interrupt(*call as u32, [0, 0, *third as u32, 0, 0, 0]);
+            }
             Step::Elsewhere(steps) => {
                 if fork() {
                     for step in steps {

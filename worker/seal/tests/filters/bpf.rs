@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) const X86_64: u32 = 0xc000_003e;
 pub(crate) const ALLOW: u32 = 0x7fff_0000;
 pub(crate) const NOTIFY: u32 = 0x7fc0_0000;
-pub(crate) const KILL_PROCESS: u32 = 0x8000_0000;
 
 const LOAD: u16 = 0x20;
 const AND: u16 = 0x54;
@@ -112,7 +111,6 @@ pub(crate) fn name(answer: u32) -> String {
     match answer {
         ALLOW => "ALLOW".into(),
         NOTIFY => "USER_NOTIF".into(),
-        KILL_PROCESS => "KILL_PROCESS".into(),
         other => format!("{other:#x}"),
     }
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use syscalls::Sysno;
 
-use crate::bpf::{ALLOW, Data, KILL_PROCESS, NOTIFY, X86_64};
+use crate::bpf::{ALLOW, Data, NOTIFY, X86_64};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -95,13 +95,7 @@ impl Rule {
 
 /// What the rules say to a call.
 pub(crate) fn verdict(rules: &[Rule], data: &Data) -> u32 {
-    if data.arch != X86_64 {
-        KILL_PROCESS
-    } else if rules.iter().any(|rule| rule.allows(data)) {
-        ALLOW
-    } else {
-        NOTIFY
-    }
+    if rules.iter().any(|rule| rule.allows(data)) { ALLOW } else { NOTIFY }
 }
 
 /// The folder of the filter files.
