@@ -8,12 +8,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 use serde_json::json;
 use stockade_audit::{Decision, Entry, Layer};
 use stockade_host::{Namespaces, Plugin};
 use stockade_policy::PluginType;
 use stockade_tests::accounts::reads_kernel_records;
+use stockade_tests::around::put_up_ending;
 use stockade_tests::kernel_audit::{KernelAudit, LANDLOCK_ACCESS, LANDLOCK_DOMAIN};
 use stockade_tests::{
     Bench, call, code, cycles, dist, example, guest, probe_programs, scene, skipped, value,
@@ -383,18 +383,6 @@ fn looks_confined(pid: u32) {
     assert_eq!(found, ["/dev/null", "socket"].map(str::to_owned).into());
 }
 
-/// Puts this process, and what it starts, under a filter that ends a program for one call: as a service manager does.
-fn under_a_filter_that_ends(call: libc::c_long) {
-    let filter = SeccompFilter::new(
-        [(call, Vec::new())].into(),
-        SeccompAction::Allow,
-        SeccompAction::KillProcess,
-        TargetArch::x86_64,
-    );
-    let program = BpfProgram::try_from(filter.expect("one rule")).expect("it compiles");
-    seccompiler::apply_filter_all_threads(&program).expect("the kernel takes it");
-}
-
 #[test]
 fn a38_the_kernels_record_names_the_call_that_somebody_elses_filter_ended_a_worker_for() {
     const TEST: &str = "a38_the_kernels_record_names_the_call_that_somebody_elses_filter_ended_a_worker_for";
@@ -402,7 +390,7 @@ fn a38_the_kernels_record_names_the_call_that_somebody_elses_filter_ended_a_work
         let Some(audit) = audit(TEST) else { return };
         // The kernel tells of what a filter ends in any case.
         audit.set(0, BACKLOG).expect("it may be set");
-        under_a_filter_that_ends(libc::SYS_acct);
+        put_up_ending(libc::SYS_acct);
         let bench = Bench::with_probe(Namespaces::Cheap);
         assert_eq!(modes(&bench), ["disabled"]);
         let plugin = bench.probe(PluginType::Node, &[]);
