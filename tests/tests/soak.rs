@@ -274,7 +274,8 @@ fn many_sessions(
     let bench = Bench::build(probe_programs().path(), |host| settings(host.namespaces(Namespaces::Cheap)));
     let quiet = bench.probe(PluginType::Node, &[]);
     let hostile: Vec<_> = (0..attackers).map(|_| bench.probe(PluginType::Node, &[])).collect();
-    let warm_up = sessions.min(200);
+    // What a host remembers of ended workers for some seconds is there before anything is counted.
+    let warm_up = sessions.min(200).max(sessions / 5);
     let mut calls = InTurns { quiet: Turns::room(1_000_000), plain: Turns::room(1_000_000) };
     besides_hostile_sessions(&hostile, warm_up, &quiet, &mut calls);
     calls.quiet.forget();
