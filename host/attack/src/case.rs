@@ -153,6 +153,7 @@ pub(crate) fn package(name: String, component: &[u8], plugin_type: PluginType) -
         settings: Vec::new(),
         instance: InstanceMode::default(),
         signed_by: Vec::new(),
+        digest: None,
         contract: stockade_package::CONTRACTS[stockade_package::CONTRACTS.len() - 1].to_owned(),
     }
 }

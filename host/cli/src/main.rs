@@ -16,6 +16,7 @@ mod logging;
 mod models;
 mod otel;
 mod output;
+mod package;
 mod policy;
 mod programs;
 mod progress;
@@ -76,6 +77,9 @@ fn main() -> ExitCode {
         Command::Grants(arguments) => grants::run(arguments),
         Command::Approvals(arguments) => approvals::run(arguments),
         Command::Policy(arguments) => policy::run(arguments),
+        Command::Pack(command) => package::pack(&command),
+        Command::Unpack(command) => package::unpack(&command),
+        Command::Inspect(command) => package::inspect(&command),
         Command::Key(arguments) => signing::key(&arguments),
         Command::Sign(command) => signing::sign(&command),
         Command::Verify(command) => signing::verify(&command),

@@ -46,13 +46,7 @@ pub(crate) fn load(
     let requests = std::iter::once(request).chain(loading.with.iter().map(|path| setup::with(path)));
     let requests = requests.collect::<Result<Vec<_>, _>>()?;
     let home = Home::find(places)?;
-    if let Ok(Some(running)) = Running::find(&home.state) {
-        let error = ControlError::Taken { state: home.state, running };
-        let mut failure = Failure::of(&error);
-        failure.problem.next_step =
-            "call the plugin there (stockade call PLUGIN TOOL), or name another --state folder".to_owned();
-        return Err(failure);
-    }
+    nobody_runs(&home)?;
     let builder = Built {
         policy: policy::read(loading.policy.as_deref(), &home.state)?,
         programs: loading.programs.as_deref(),
@@ -83,6 +77,15 @@ pub(crate) fn load(
             Err(Failure::of(&error))
         }
     }
+}
+
+/// Refuses where a host runs already with this state.
+pub(crate) fn nobody_runs(home: &Home) -> Result<(), Failure> {
+    let Ok(Some(running)) = Running::find(&home.state) else { return Ok(()) };
+    let mut failure = Failure::of(&ControlError::Taken { state: home.state.clone(), running });
+    failure.problem.next_step =
+        "call the plugin there (stockade call PLUGIN TOOL), or name another --state folder".to_owned();
+    Err(failure)
 }
 
 /// What a host is built with, besides its places.

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::json;
 use stockade_package::Package;
+use stockade_package::archive::Archive;
 use stockade_package::signature::{SigningKey, policy_signers, sign_plugin, sign_policy};
 use stockade_policy::PublicKey;
 
@@ -44,14 +45,19 @@ pub(crate) fn key(arguments: &KeyArguments) -> Result<Exit, Failure> {
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     fs::read(path).map_err(|error| {
         let message = format!("{}: {error}", path.display());
-        Failure::usage("bad-file", "PATH", message, "name a plugin's folder, or a policy document")
+        Failure::usage("bad-file", "PATH", message, "name a plugin's folder, a package, or a policy document")
     })
+}
+
+/// A plugin, and no policy.
+fn is_plugin(path: &Path) -> bool {
+    path.is_dir() || Archive::is_at(path)
 }
 
 pub(crate) fn sign(command: &SignCommand) -> Result<Exit, Failure> {
     let SignCommand { path, key, output } = command;
     let key = SigningKey::read(key).map_err(|error| Failure::of(&error))?;
-    let signers = if path.is_dir() {
+    let signers = if is_plugin(path) {
         sign_plugin(path, &key)
     } else {
         let text = read(path)?;
@@ -65,7 +71,7 @@ pub(crate) fn sign(command: &SignCommand) -> Result<Exit, Failure> {
 
 pub(crate) fn verify(command: &VerifyCommand) -> Result<Exit, Failure> {
     let VerifyCommand { path, by, output } = command;
-    let signers = if path.is_dir() {
+    let signers = if is_plugin(path) {
         Package::open(path, None).map(|package| package.signed_by)
     } else {
         policy_signers(path, &read(path)?)

@@ -9,7 +9,7 @@ use std::time::Instant;
 use stockade_audit::{Log, Options as AuditOptions, Plugin as AuditPlugin};
 use stockade_ipc::bounds::{CONFIG_VALUE, NAME};
 use stockade_ipc::{Load, World};
-use stockade_package::{InstanceMode, check_imports};
+use stockade_package::{InstanceMode, Package, Tool, check_imports};
 use stockade_policy::{Capability, Grants, Policy, Profile, Scope, Standard, stands};
 
 use crate::approvals::Book;
@@ -145,16 +145,7 @@ impl Host {
 
     fn load_read(&self, request: LoadRequest) -> Result<Plugin, HostError> {
         let LoadRequest { package, mut grants, config, memory_bytes, scratch, means } = request;
-        let plugin_type = package.identity.plugin_type;
-        let component =
-            SealedFile::of("component", Use::Data, &package.component).map_err(HostError::Memory)?;
-        let identity = AuditPlugin::new(
-            &package.identity.name,
-            package.identity.version.to_string(),
-            hex(&component.digest()),
-            plugin_type.as_str(),
-        )
-        .shared();
+        let (component, identity) = identify(&package)?;
         let meter: Arc<Meter> = Arc::default();
         let trail = self.0.trail(&identity, &meter);
 
@@ -193,26 +184,7 @@ impl Host {
         let trees = trees(&grants)?;
         let memory_bytes = memory_limit(memory_bytes, &profile.limits)?;
 
-        let (artifact, world) = match self.0.cache.get(component.digest()) {
-            Some(found) => found,
-            None => self.compiled(&component, &trail)?,
-        };
-        if let Err(error) = check_imports(&world)
-            && stands("load.imports")
-        {
-            let unknown =
-                world.imports.iter().find(|import| stockade_policy::interface(&import.name).is_none());
-            let name = unknown.map_or("", |import| import.name.as_str());
-            trail.not_loaded("import", name, "the component imports what nobody provides")?;
-            return Err(error.into());
-        }
-        let tools = match package.tools(&world) {
-            Ok(tools) => tools,
-            Err(error) => {
-                trail.not_loaded("tool", "", &error.to_string())?;
-                return Err(error.into());
-            }
-        };
+        let Seen { artifact, world, tools } = self.look(&package, &component, &trail)?;
         trail.granted(&resolution.grants, &weighed.signed_by, &self.0.book())?;
         let load = Load {
             grants: resolution.grants.clone(),
@@ -243,6 +215,43 @@ impl Host {
             plugin.enter();
         }
         Ok(plugin)
+    }
+
+    /// What a plugin's component imports and exports, and which tools those are. The confined compiler says so; nothing of
+    /// the plugin runs.
+    ///
+    /// # Errors
+    ///
+    /// It does not compile, wants what nobody provides, or is not what its manifest says.
+    pub fn world_blocking(&self, package: &Package) -> Result<(World, Vec<Tool>), HostError> {
+        let (component, identity) = identify(package)?;
+        let Seen { world, tools, .. } =
+            self.look(package, &component, &self.0.trail(&identity, &Arc::default()))?;
+        Ok((world, tools))
+    }
+
+    /// Compiles or finds a component, and holds it against what there is and what its manifest says.
+    fn look(&self, package: &Package, component: &SealedFile, trail: &Trail) -> Result<Seen, HostError> {
+        let (artifact, world) = match self.0.cache.get(component.digest()) {
+            Some(found) => found,
+            None => self.compiled(component, trail)?,
+        };
+        if let Err(error) = check_imports(&world)
+            && stands("load.imports")
+        {
+            let unknown =
+                world.imports.iter().find(|import| stockade_policy::interface(&import.name).is_none());
+            let name = unknown.map_or("", |import| import.name.as_str());
+            trail.not_loaded("import", name, "the component imports what nobody provides")?;
+            return Err(error.into());
+        }
+        match package.tools(&world) {
+            Ok(tools) => Ok(Seen { artifact, world, tools }),
+            Err(error) => {
+                trail.not_loaded("tool", "", &error.to_string())?;
+                Err(error.into())
+            }
+        }
     }
 
     /// Compiles a component, unless another load has by now, and keeps what came of it.
@@ -375,6 +384,23 @@ fn read_secrets(grants: &Grants, sources: &BTreeMap<String, SecretSource>) -> Re
         }
     }
     Ok(Secrets::new(grants.clone(), values))
+}
+
+/// What the confined compiler has seen of a component.
+struct Seen {
+    artifact: SealedFile,
+    world: World,
+    tools: Vec<Tool>,
+}
+
+/// A plugin's component, as nobody can change it any more, and what records call the plugin.
+fn identify(package: &Package) -> Result<(SealedFile, Arc<AuditPlugin>), HostError> {
+    let component = SealedFile::of("component", Use::Data, &package.component).map_err(HostError::Memory)?;
+    let identity = &package.identity;
+    let version = identity.version.to_string();
+    let digest = hex(&component.digest());
+    let plugin = AuditPlugin::new(&identity.name, version, digest, identity.plugin_type.as_str());
+    Ok((component, plugin.shared()))
 }
 
 /// The granted directories, each once. Two at one place in the plugin's view would leave it open which is meant.

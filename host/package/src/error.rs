@@ -3,6 +3,7 @@ use std::path::PathBuf;
 
 use stockade_policy::{Capability, PluginType};
 
+use crate::archive::ArchiveError;
 use crate::at::At;
 use crate::signature::SignatureError;
 use crate::{Explain, Problem, SIGNATURE_FILE};
@@ -103,6 +104,10 @@ pub enum PackageError {
     /// A broken signature is not none: somebody's word was changed, or put on something else.
     #[error("the plugin's signature counts for nothing")]
     Signature(#[from] SignatureError),
+
+    /// A file that is to be a package.
+    #[error("the package cannot be read")]
+    Archive(#[from] ArchiveError),
 
     /// Not a text.
     #[error("the manifest is not UTF-8")]
@@ -438,6 +443,7 @@ impl PackageError {
                 ("unwritable", "name a plugin or policy in a folder that you can write to")
             }
             Self::Signature(error) => (error.code(), error.next_step()),
+            Self::Archive(error) => (error.code(), error.next_step()),
             Self::NotUtf8 { .. } => ("manifest-not-utf8", "save plugin.toml as UTF-8"),
             Self::Syntax { .. } => ("manifest-syntax", "correct the TOML"),
             Self::DuplicateKey { .. } => ("manifest-duplicate-key", "keep one of the two"),
@@ -535,6 +541,7 @@ impl PackageError {
             | Self::WasmVersion { path, .. } => path.display().to_string(),
             Self::TypeNeeded | Self::TypeConflict { .. } => "--type".to_owned(),
             Self::Signature(_) => SIGNATURE_FILE.to_owned(),
+            Self::Archive(_) => "package".to_owned(),
             Self::ComponentMissing { path } | Self::Outside { path } => path.clone(),
             Self::NotUtf8 { at }
             | Self::Syntax { at, .. }

@@ -1,10 +1,11 @@
 //! Opening a plugin's files. The folder's contents are hostile: a manifest that is a link to a key of
 //! the operator's would come back in an error message, a component that is a pipe would hang the host.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, open, openat, openat2};
 use rustix::io::Errno;
@@ -68,4 +69,24 @@ pub(crate) fn read(file: File, path: &Path, max: u64) -> Result<Vec<u8>, Package
     // The file can grow between the two; the cap holds all the same.
     file.take(max + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > max { Err(too_large()) } else { Ok(bytes) }
+}
+
+/// Writes a file, whole or not at all: half of one would stand for what was there before.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), PackageError> {
+    let failed = |source: io::Error| PackageError::Unwritable { path: path.to_owned(), source };
+    let mut half = path.as_os_str().to_owned();
+    half.push(format!(".{}", std::process::id()));
+    let half = PathBuf::from(half);
+    let mut options = OpenOptions::new();
+    let written = options.write(true).create_new(true).mode(0o644).open(&half).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&half, path)?;
+        File::open(path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new(".")))?
+            .sync_all()
+    });
+    written.map_err(|error| {
+        let _ = fs::remove_file(&half);
+        failed(error)
+    })
 }

@@ -14,6 +14,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod archive;
 mod at;
 mod derive;
 mod document;
@@ -30,6 +31,7 @@ mod setting;
 pub mod signature;
 mod tool;
 
+pub use archive::ArchiveError;
 pub use at::At;
 pub use derive::tools_of_world;
 pub use error::PackageError;

@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use semver::Version;
 use stockade_policy::{PluginType, PublicKey};
 
+use crate::archive::{Archive, Interfaces, MAX_PACKAGE, Parts};
 use crate::folder::{self, Entry, Folder};
 use crate::hook::Hook;
 use crate::manifest::{InstanceMode, MANIFEST_FILE, MAX_MANIFEST, Manifest};
@@ -54,6 +55,8 @@ pub struct Package {
     pub contract: String,
     /// The keys that have signed manifest and component. Whether one of them is the publisher's is the policy's to say.
     pub signed_by: Vec<PublicKey>,
+    /// The digest of the package, where it came as one file.
+    pub digest: Option<String>,
 }
 
 impl Package {
@@ -66,28 +69,38 @@ impl Package {
         setting::settle(&self.settings, given)
     }
 
-    /// Reads the plugin at `path`: a folder with a `plugin.toml`, or a component file, which then needs
+    /// Reads the plugin at `path`: a folder with a `plugin.toml`, a package, or a component file, which then needs
     /// `plugin_type`.
     pub fn open(path: impl AsRef<Path>, plugin_type: Option<PluginType>) -> Result<Self, PackageError> {
         let path = path.as_ref();
         match folder::entry(path)? {
-            Entry::Folder(folder) => Self::from_folder(&folder, path, plugin_type),
+            Entry::Folder(folder) => Self::of(&Source::Folder(&folder, path), plugin_type, None),
             Entry::File(file) => Self::from_file(file, path, plugin_type),
         }
     }
 
-    fn from_folder(
-        folder: &Folder,
-        path: &Path,
+    /// The plugin that a package is to be made of, or was.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn of_parts(parts: &Parts) -> Result<Self, PackageError> {
+        Self::of(&Source::Archive(parts), None, None)
+    }
+
+    fn of(
+        source: &Source<'_>,
         plugin_type: Option<PluginType>,
+        digest: Option<String>,
     ) -> Result<Self, PackageError> {
-        let Contents { manifest, component, signed_by, .. } = *Contents::read(folder, path)?;
+        let Contents { manifest, component, signed_by, .. } = *Contents::read(source)?;
         if let Some(asked) = plugin_type.filter(|&asked| asked != manifest.plugin_type) {
             return Err(PackageError::TypeConflict { manifest: manifest.plugin_type, asked });
         }
         Ok(Self {
             component,
             signed_by,
+            digest,
             identity: Identity {
                 name: manifest.name,
                 version: manifest.version,
@@ -103,7 +116,13 @@ impl Package {
     }
 
     fn from_file(file: File, path: &Path, plugin_type: Option<PluginType>) -> Result<Self, PackageError> {
-        let component = component(file, path)?;
+        let bytes = folder::read(file, path, MAX_PACKAGE)?;
+        if Archive::looks_like_one(&bytes) {
+            let Archive { parts, digest, .. } = Archive::read(&bytes)?;
+            drop(bytes);
+            return Self::of(&Source::Archive(&parts), plugin_type, Some(digest));
+        }
+        let component = component(bytes, path)?;
         Ok(Self {
             identity: Identity {
                 name: format!("local/{}", stem(path)),
@@ -118,11 +137,67 @@ impl Package {
             instance: InstanceMode::default(),
             contract: CONTRACTS[CONTRACTS.len() - 1].to_owned(),
             signed_by: Vec::new(),
+            digest: None,
         })
     }
 }
 
-/// What is in a plugin's folder.
+/// Where a plugin's files are.
+pub(crate) enum Source<'a> {
+    /// On disk, below here.
+    Folder(&'a Folder, &'a Path),
+    /// In a package.
+    Archive(&'a Parts),
+}
+
+impl Source<'_> {
+    /// All of a file, at most so much; none where there is none.
+    fn file(&self, name: &str, max: u64) -> Result<Option<Vec<u8>>, PackageError> {
+        match self {
+            Self::Folder(folder, path) => {
+                folder.file(name)?.map(|file| folder::read(file, &path.join(name), max)).transpose()
+            }
+            Self::Archive(parts) => match parts.file(name) {
+                Some(bytes) if bytes.len() as u64 > max => {
+                    Err(PackageError::TooLarge { path: self.path(name), max })
+                }
+                found => Ok(found.map(<[u8]>::to_vec)),
+            },
+        }
+    }
+
+    fn folder(&self) -> &Path {
+        match self {
+            Self::Folder(_, path) => path,
+            Self::Archive(_) => Path::new(""),
+        }
+    }
+
+    /// What a file in it is called in messages.
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder().join(name)
+    }
+}
+
+impl Parts {
+    /// Reads what is to be packed: the folder with a plugin. What it imports and exports is not known yet.
+    ///
+    /// # Errors
+    ///
+    /// It is no plugin, or its signature counts for nothing.
+    pub fn of_folder(path: impl AsRef<Path>) -> Result<Parts, PackageError> {
+        let path = path.as_ref();
+        let Entry::Folder(folder) = folder::entry(path)? else {
+            return Err(PackageError::NoManifest { path: path.to_owned() });
+        };
+        let Contents { text, component, envelope, .. } = *Contents::read(&Source::Folder(&folder, path))?;
+        let manifest = document::text(&text)?.to_owned();
+        let signature = envelope.map(|envelope| envelope.to_json());
+        Ok(Parts { manifest, signature, interfaces: Interfaces::default(), component })
+    }
+}
+
+/// What is in a plugin's folder, or in its package.
 pub(crate) struct Contents {
     manifest: Manifest,
     text: Vec<u8>,
@@ -134,36 +209,33 @@ pub(crate) struct Contents {
 
 impl Contents {
     /// In steps of their own: a manifest takes the deepest stack of all, and nothing large is to lie below it.
-    pub(crate) fn read(folder: &Folder, path: &Path) -> Result<Box<Contents>, PackageError> {
-        let mut contents = Contents::manifest(folder, path)?;
-        contents.read_component(folder, path)?;
-        contents.read_signature(folder, path)?;
+    pub(crate) fn read(source: &Source<'_>) -> Result<Box<Contents>, PackageError> {
+        let mut contents = Contents::manifest(source)?;
+        contents.read_component(source)?;
+        contents.read_signature(source)?;
         Ok(contents)
     }
 
-    fn manifest(folder: &Folder, path: &Path) -> Result<Box<Contents>, PackageError> {
-        let text = Contents::text(folder, path)?;
+    fn manifest(source: &Source<'_>) -> Result<Box<Contents>, PackageError> {
+        let text = source
+            .file(MANIFEST_FILE, MAX_MANIFEST)?
+            .ok_or_else(|| PackageError::NoManifest { path: source.folder().to_owned() })?;
         let manifest = Manifest::parse(document::text(&text)?)?;
         let (component, signed_by) = (Vec::new(), Vec::new());
         Ok(Box::new(Contents { manifest, text, component, envelope: None, signed_by }))
     }
 
-    fn text(folder: &Folder, path: &Path) -> Result<Vec<u8>, PackageError> {
-        let file =
-            folder.file(MANIFEST_FILE)?.ok_or_else(|| PackageError::NoManifest { path: path.to_owned() })?;
-        folder::read(file, &path.join(MANIFEST_FILE), MAX_MANIFEST)
-    }
-
-    fn read_component(&mut self, folder: &Folder, path: &Path) -> Result<(), PackageError> {
+    fn read_component(&mut self, source: &Source<'_>) -> Result<(), PackageError> {
         let name = &self.manifest.component;
-        let file = folder.file(name)?.ok_or_else(|| PackageError::ComponentMissing { path: name.clone() })?;
-        self.component = component(file, &path.join(name))?;
+        let bytes = source
+            .file(name, MAX_COMPONENT)?
+            .ok_or_else(|| PackageError::ComponentMissing { path: name.clone() })?;
+        self.component = component(bytes, &source.path(name))?;
         Ok(())
     }
 
-    fn read_signature(&mut self, folder: &Folder, path: &Path) -> Result<(), PackageError> {
-        let Some(file) = folder.file(SIGNATURE_FILE)? else { return Ok(()) };
-        let bytes = folder::read(file, &path.join(SIGNATURE_FILE), MAX_ENVELOPE)?;
+    fn read_signature(&mut self, source: &Source<'_>) -> Result<(), PackageError> {
+        let Some(bytes) = source.file(SIGNATURE_FILE, MAX_ENVELOPE)? else { return Ok(()) };
         let envelope = Envelope::parse(&bytes)?;
         self.signed_by = signers(Signed::Plugin, &self.files(), &envelope)?;
         self.envelope = Some(envelope);
@@ -190,10 +262,12 @@ fn stem(path: &Path) -> String {
     }
 }
 
-/// Reads a component and looks at its preamble, the only WebAssembly that a host ever parses:
+/// Looks at a component's preamble, the only WebAssembly that a host ever parses:
 /// <https://github.com/WebAssembly/component-model/blob/main/design/mvp/Binary.md>
-fn component(file: File, path: &Path) -> Result<Vec<u8>, PackageError> {
-    let bytes = folder::read(file, path, MAX_COMPONENT)?;
+fn component(bytes: Vec<u8>, path: &Path) -> Result<Vec<u8>, PackageError> {
+    if bytes.len() as u64 > MAX_COMPONENT {
+        return Err(PackageError::TooLarge { path: path.to_owned(), max: MAX_COMPONENT });
+    }
     let path = path.to_owned();
     match bytes.first_chunk::<8>() {
         Some(&[0, b'a', b's', b'm', v0, v1, l0, l1]) => {

@@ -1,4 +1,5 @@
 mod control;
+mod package;
 mod policy;
 mod signing;
 
@@ -15,6 +16,7 @@ use crate::failure::Failure;
 use crate::output::Format;
 use crate::serve::SupervisionFile;
 pub(crate) use control::*;
+pub(crate) use package::*;
 pub(crate) use policy::*;
 pub(crate) use signing::*;
 
@@ -82,6 +84,16 @@ pub(crate) enum Command {
     Approvals(ApprovalsArguments),
     /// Check and try the organisation's policy.
     Policy(PolicyArguments),
+    /// Make one file of a plugin's folder, the same bytes each time: for registries, and for `stockade run`.
+    #[command(after_help = exit::TABLE)]
+    Pack(PackCommand),
+    /// Show what is in a package, or put it into a folder.
+    #[command(after_help = exit::TABLE)]
+    Unpack(UnpackCommand),
+    /// Show what a plugin is and asks for, what its component imports and exports, and who has signed it. Nothing of it
+    /// runs.
+    #[command(after_help = exit::TABLE)]
+    Inspect(InspectCommand),
     /// Make keys to sign with.
     Key(KeyArguments),
     /// Sign a plugin, or the organisation's policy, beside whoever has signed it before.
@@ -348,6 +360,9 @@ impl Command {
                 PolicyCommand::Explain { weighing, .. } => weighing.output.format,
                 PolicyCommand::Check { output, .. } | PolicyCommand::Test { output, .. } => output.format,
             },
+            Self::Pack(command) => command.output.format,
+            Self::Unpack(command) => command.output.format,
+            Self::Inspect(command) => command.output.format,
             Self::Key(arguments) => match &arguments.command {
                 KeyCommand::New { output, .. } => output.format,
             },
@@ -359,16 +374,20 @@ impl Command {
 
 impl Setup {
     pub(crate) fn plugin_type(&self) -> Result<Option<PluginType>, Failure> {
-        let parsed = self.plugin_type.as_deref().map(str::parse).transpose();
-        parsed.map_err(|error: stockade_policy::UnknownPluginType| {
-            Failure::usage(
-                "unknown-type",
-                "--type",
-                format!("unknown plugin type {:?}", error.0),
-                "the types are node, integration, agent, quality_gate",
-            )
-        })
+        plugin_type(self.plugin_type.as_deref())
     }
+}
+
+/// What `--type` says.
+pub(crate) fn plugin_type(text: Option<&str>) -> Result<Option<PluginType>, Failure> {
+    text.map(str::parse).transpose().map_err(|error: stockade_policy::UnknownPluginType| {
+        Failure::usage(
+            "unknown-type",
+            "--type",
+            format!("unknown plugin type {:?}", error.0),
+            "the types are node, integration, agent, quality_gate",
+        )
+    })
 }
 
 impl Arguments {

@@ -1,0 +1,174 @@
+//! The five files of a package: an OCI image layout with one manifest in it.
+//! <https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md>
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{ArchiveError, Parts};
+
+/// The first file, which says that the rest is a layout.
+pub(super) const FIRST: &str = "oci-layout";
+const INDEX: &str = "index.json";
+const BLOBS: &str = "blobs/sha256/";
+
+const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
+const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
+const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+const CONFIG_TYPE: &str = "application/vnd.wasm.config.v0+json";
+const COMPONENT_TYPE: &str = "application/wasm";
+
+/// The form of what is ours in the configuration.
+const FORMAT: u32 = 1;
+/// The same input makes the same bytes at any time.
+const NO_TIME: &str = "1970-01-01T00:00:00Z";
+
+/// The interfaces of a component, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Interfaces {
+    /// What it offers.
+    pub exports: Vec<String>,
+    /// What it wants.
+    pub imports: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Config {
+    created: String,
+    architecture: String,
+    os: String,
+    layer_digests: Vec<String>,
+    component: Interfaces,
+    #[serde(rename = "dev.stockade.plugin")]
+    plugin: Plugin,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Plugin {
+    format: u32,
+    manifest: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signature: Option<String>,
+}
+
+/// Of which format it is, whatever else may be in it by then.
+#[derive(Deserialize)]
+struct Versioned {
+    #[serde(rename = "dev.stockade.plugin")]
+    plugin: Version,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    format: u32,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Descriptor<'a> {
+    media_type: &'a str,
+    digest: &'a str,
+    size: usize,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Manifest<'a> {
+    schema_version: u32,
+    media_type: &'a str,
+    config: Descriptor<'a>,
+    layers: [Descriptor<'a>; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Index<'a> {
+    schema_version: u32,
+    media_type: &'a str,
+    manifests: [Descriptor<'a>; 1],
+}
+
+/// The files of a package, in their order.
+pub(super) struct Files<'a> {
+    index: Vec<u8>,
+    manifest: Vec<u8>,
+    config: Vec<u8>,
+    component: &'a [u8],
+    /// Paths of manifest, configuration and component.
+    paths: [String; 3],
+    pub(super) digest: String,
+}
+
+/// Path, content, and what it is.
+pub(super) type File<'a> = (&'a str, &'a [u8], &'static str);
+
+impl Files<'_> {
+    pub(super) fn list(&self) -> [File<'_>; 5] {
+        let [manifest, config, component] = &self.paths;
+        [
+            (FIRST, LAYOUT.as_bytes(), "says that this is an OCI image layout"),
+            (INDEX, &self.index, "names the manifest"),
+            (manifest, &self.manifest, "OCI manifest: its digest is the package's"),
+            (config, &self.config, "configuration: plugin.toml, signature, interfaces"),
+            (component, self.component, "component"),
+        ]
+    }
+}
+
+fn digest(bytes: &[u8]) -> String {
+    let hash: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hash}")
+}
+
+fn path(digest: &str) -> String {
+    digest.replacen("sha256:", BLOBS, 1)
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("texts, numbers and lists of them")
+}
+
+/// What these parts make.
+pub(super) fn files(parts: &Parts) -> Files<'_> {
+    let Parts { manifest, signature, interfaces, component } = parts;
+    let layer = digest(component);
+    let config = json(&Config {
+        created: NO_TIME.to_owned(),
+        architecture: "wasm".to_owned(),
+        os: "wasip2".to_owned(),
+        layer_digests: vec![layer.clone()],
+        component: interfaces.clone(),
+        plugin: Plugin { format: FORMAT, manifest: manifest.clone(), signature: signature.clone() },
+    });
+    let descriptor = |media_type, digest, size| Descriptor { media_type, digest, size };
+    let of_config = digest(&config);
+    let manifest = json(&Manifest {
+        schema_version: 2,
+        media_type: MANIFEST_TYPE,
+        config: descriptor(CONFIG_TYPE, &of_config, config.len()),
+        layers: [descriptor(COMPONENT_TYPE, &layer, component.len())],
+    });
+    let of_manifest = digest(&manifest);
+    let index = json(&Index {
+        schema_version: 2,
+        media_type: INDEX_TYPE,
+        manifests: [descriptor(MANIFEST_TYPE, &of_manifest, manifest.len())],
+    });
+    let paths = [path(&of_manifest), path(&of_config), path(&layer)];
+    Files { index, manifest, config, component, paths, digest: of_manifest }
+}
+
+/// What a configuration and a component say. Digests and everything else that follows from them is not looked at here: the
+/// files that they make are compared with those that came.
+pub(super) fn parts(config: &[u8], component: &[u8]) -> Result<Parts, ArchiveError> {
+    let Versioned { plugin: Version { format } } =
+        serde_json::from_slice(config).map_err(ArchiveError::Config)?;
+    if format != FORMAT {
+        return Err(ArchiveError::Format(format));
+    }
+    let Config { component: interfaces, plugin: Plugin { manifest, signature, .. }, .. } =
+        serde_json::from_slice(config).map_err(ArchiveError::Config)?;
+    Ok(Parts { manifest, signature, interfaces, component: component.to_vec() })
+}

@@ -1,0 +1,136 @@
+//! Packages by the program that authors and operators have: made, looked at, signed, run, taken apart.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+use stockade_audit::Reader;
+use stockade_tests::served::Site;
+use stockade_tests::{dist, guest};
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+fn document(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}{}", text(&output.stdout), text(&output.stderr)))
+}
+
+/// A command that needs no host.
+fn plain(arguments: &[&str]) -> Output {
+    Command::new(dist().join("stockade")).args(arguments).output().expect("the program is there")
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+/// A site with a plugin of these bytes, and where its folder and its package are.
+fn packed(component: Option<&Path>) -> (Site, String, String) {
+    let site = Site::new();
+    site.plugin("acme/stats", &[]);
+    if let Some(component) = component {
+        fs::copy(component, site.path("acme-stats/text_stats.wasm")).expect("writable");
+    }
+    let (folder, package) = (site.path("acme-stats"), site.path("acme-stats.stockade.tar"));
+    let names = (path(&folder).to_owned(), path(&package).to_owned());
+    (site, names.0, names.1)
+}
+
+#[test]
+fn a_package_is_made_looked_at_signed_run_and_taken_apart() {
+    let (site, folder, package) = packed(None);
+    let pack = |format: &str| site.run(&["pack", &folder, "-o", &package, "--format", format]);
+
+    let first = document(&pack("json"));
+    assert_eq!((&first["plugin"], &first["version"]), (&json!("acme/stats"), &json!("0.1.0")));
+    assert_eq!(first["signed_by"], json!([]));
+    let bytes = fs::read(&package).expect("it was made");
+    assert_eq!(first["bytes"], bytes.len());
+    let told = pack("text");
+    assert_eq!(fs::read(&package).expect("it is there"), bytes, "the same folder makes the same bytes");
+    let digest = first["digest"].as_str().expect("a digest").to_owned();
+    assert_eq!(text(&told.stdout), format!("{package}\n{digest}\n"));
+    assert!(text(&told.stderr).contains("nobody has signed it"), "{told:?}");
+
+    let key = site.path("author.key");
+    let made = document(&plain(&["key", "new", path(&key), "--format", "json"]));
+    assert!(plain(&["sign", &folder, "--key", path(&key)]).status.success());
+    let signed = document(&pack("json"));
+    assert_eq!(signed["signed_by"], json!([made["key"]]));
+    assert_ne!(signed["digest"], first["digest"]);
+
+    let inspected = document(&site.run(&["inspect", &package, "--format", "json"]));
+    assert_eq!((&inspected["digest"], &inspected["signed_by"]), (&signed["digest"], &signed["signed_by"]));
+    assert_eq!((&inspected["type"], &inspected["contract"]), (&json!("node"), &json!("0.1")));
+    assert_eq!(inspected["tools"], json!(["stats"]));
+    let exports = inspected["exports"].as_array().expect("a list");
+    assert!(
+        exports
+            .iter()
+            .any(|name| name.as_str().is_some_and(|name| name.starts_with("stockade:plugin/tool@")))
+    );
+    let component = fs::read(site.path("acme-stats/text_stats.wasm")).expect("it is there");
+    assert_eq!(inspected["component"]["bytes"], component.len());
+    let shown = text(&site.run(&["inspect", &package]).stdout);
+    for part in ["acme/stats 0.1.0, node, contract 0.1", &digest_of(&signed), "TOOLS\n  stats", "EXPORTS\n"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    // Nothing of it has run, and so nothing was started but compilers.
+    let log = Reader::open(site.state().join("audit")).expect("a log");
+    let launched =
+        log.map(|entry| entry.expect("a record").record).filter(|record| record.event == "attested");
+    let filters: Vec<_> =
+        launched.filter_map(|record| record.detail.text("filter").map(str::to_owned)).collect();
+    assert!(!filters.is_empty() && filters.iter().all(|filter| filter == "compiler"), "{filters:?}");
+
+    let ran = site.run(&["run", &package, "--tool", "stats", "--args", r#"{"text":"a b"}"#]);
+    assert!(ran.status.success(), "{}", text(&ran.stderr));
+    let loose = site.run(&["run", &folder, "--tool", "stats", "--args", r#"{"text":"a b"}"#]);
+    assert_eq!(text(&ran.stdout), text(&loose.stdout));
+    let verified = plain(&["verify", &package, "--by", made["key"].as_str().expect("a key")]);
+    assert!(verified.status.success(), "{}", text(&verified.stderr));
+
+    let listed = text(&plain(&["unpack", &package, "--list"]).stdout);
+    assert_eq!(listed.lines().count(), 7, "{listed}");
+    assert!(listed.contains("oci-layout") && listed.contains("component"), "{listed}");
+    let apart = site.path("apart");
+    let unpacked = document(&plain(&["unpack", &package, "--to", path(&apart), "--format", "json"]));
+    assert_eq!(unpacked["digest"], signed["digest"]);
+    for file in ["plugin.toml", "plugin.dsse.json", "text_stats.wasm"] {
+        let before = fs::read(site.path("acme-stats").join(file)).expect("it is there");
+        assert_eq!(fs::read(apart.join(file)).expect("it was unpacked"), before, "{file}");
+    }
+}
+
+fn digest_of(document: &Value) -> String {
+    format!("package    {}", document["digest"].as_str().expect("a digest"))
+}
+
+/// What could not be loaded is not packed, and not unpacked.
+#[test]
+fn what_is_no_plugin_makes_no_package() {
+    let (site, folder, package) = packed(Some(&guest("unknown-import.wasm")));
+    let refused = document(&site.run(&["pack", &folder, "-o", &package, "--format", "json"]));
+    assert_eq!(refused["error"]["code"], "unknown-import", "{refused}");
+    assert!(!Path::new(&package).exists());
+
+    let whole = site.path("whole.stockade.tar");
+    site.plugin("acme/stats", &[]);
+    assert!(site.run(&["pack", &folder, "-o", path(&whole)]).status.success());
+    let mut bytes = fs::read(&whole).expect("it was made");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&package, bytes).expect("writable");
+    let apart = site.path("apart");
+    for arguments in [&["inspect", &package][..], &["run", &package, "--tool", "stats"], &["tools", &package]]
+    {
+        let output = site.run(arguments);
+        assert_eq!(output.status.code(), Some(4), "{arguments:?}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains("package-not-canonical"), "{}", text(&output.stderr));
+    }
+    let output = plain(&["unpack", &package, "--to", path(&apart)]);
+    assert_eq!((output.status.code(), apart.exists()), (Some(4), false), "{}", text(&output.stderr));
+}
