@@ -118,7 +118,7 @@ fn calls() -> Vec<Entry> {
         // 257, with which everybody else opens files.
         tried(
             "foreign-openat",
-            "a call of i386 that has the number and the flags of the one openat",
+            "the call of i386 that has the number of the one openat",
             vec![Step::TryForeign(libc::SYS_openat, (libc::O_RDONLY | libc::O_CLOEXEC) as u64)],
             "i386.remap_file_pages",
         ),
