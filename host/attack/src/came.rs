@@ -58,8 +58,8 @@ impl Expect {
 }
 
 impl<'de> Deserialize<'de> for Expect {
-    /// As the probe writes it: `{"call": "openat"}`, `{"refused": ["EACCES"]}`,
-    /// `"signal:SIGSEGV"`, `"ended"`, `"deadline"`, `"done"`, `"any"`, or a list of these, any of which will do.
+    /// As the probe writes it: `{"call": "openat"}`, `{"refused": ["EACCES"]}`, `"signal:SIGSEGV"`, `"ended"`,
+    /// `"deadline"`, `"done"`, `"any"`, or a list of these, any of which will do.
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
         let unknown = || serde::de::Error::custom(format!("nothing to expect: {value}"));

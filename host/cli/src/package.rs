@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use stockade_host::HostError;
 use stockade_ipc::World;
-use stockade_package::archive::{self, Archive, PACKAGE_SUFFIX, Parts};
-use stockade_package::{Identity, Package, Tool};
+use stockade_package::archive::{self, Archive, PACKAGE_SUFFIX, Packed, Parts};
+use stockade_package::{Identity, Package, Tool, sha256};
 
 use crate::args::{self, InspectCommand, Looking, PackCommand, UnpackCommand};
 use crate::exit::Exit;
@@ -49,8 +49,7 @@ pub(crate) fn pack(command: &PackCommand) -> Result<Exit, Failure> {
     let package = Package::of_parts(&parts).map_err(|error| Failure::of(&error))?;
     let (world, _) = look(looking, &package)?;
     parts.interfaces = (&world).into();
-    let bytes = archive::pack(&parts);
-    let digest = archive::digest(&parts);
+    let Packed { bytes, digest } = archive::pack(&parts);
     let path = out.clone().unwrap_or_else(|| usual_name(&package.identity));
     archive::write(&path, &bytes).map_err(|error| Failure::of(&error))?;
     let Identity { name, version, .. } = &package.identity;
@@ -142,7 +141,7 @@ fn document(path: &Path, package: &Package, interfaces: &archive::Interfaces, to
         "type": plugin_type.as_str(),
         "contract": package.contract,
         "digest": package.digest,
-        "component": { "sha256": archive::sha256(&package.component), "bytes": package.component.len() },
+        "component": { "sha256": sha256(&package.component), "bytes": package.component.len() },
         "signed_by": package.signed_by,
         "permissions": permissions,
         "configuration": settings,
@@ -165,7 +164,7 @@ fn shown(package: &Package, interfaces: &archive::Interfaces, tools: &[Tool]) {
         output::line(&format!("package    {digest}"));
     }
     let component = &package.component;
-    output::line(&format!("component  sha256:{}, {} bytes", archive::sha256(component), component.len()));
+    output::line(&format!("component  sha256:{}, {} bytes", sha256(component), component.len()));
     match package.signed_by.is_empty() {
         true => output::line("signed by  nobody"),
         false => package.signed_by.iter().for_each(|key| output::line(&format!("signed by  {key}"))),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use stockade_package::archive::{self, Archive, Interfaces, Parts};
 use stockade_package::signature::{SigningKey, sign_plugin};
-use stockade_package::{ArchiveError, Explain, Package};
+use stockade_package::{ArchiveError, Explain, Package, sha256};
 use tempfile::TempDir;
 
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0 and what comes after it";
@@ -39,8 +39,12 @@ fn parts(folder: &Path) -> Parts {
     Parts { interfaces: interfaces(), ..Parts::of_folder(folder).unwrap() }
 }
 
+fn pack(parts: &Parts) -> Vec<u8> {
+    archive::pack(parts).bytes
+}
+
 fn package() -> Vec<u8> {
-    archive::pack(&parts(folder().path()))
+    pack(&parts(folder().path()))
 }
 
 /// A package in a file of its own.
@@ -89,17 +93,17 @@ fn archived(files: &[(String, Vec<u8>)]) -> Vec<u8> {
 fn a_package_is_the_folder_in_one_file() {
     let folder = folder();
     SigningKey::generate().map(|key| sign_plugin(folder.path(), &key).unwrap()).unwrap();
-    let (_kept, path) = written(&archive::pack(&parts(folder.path())));
+    let (_kept, path) = written(&pack(&parts(folder.path())));
     let (loose, packed) = (Package::open(folder.path(), None).unwrap(), Package::open(&path, None).unwrap());
     assert_eq!(packed.identity, loose.identity);
     assert_eq!(packed.component, loose.component);
     assert_eq!((packed.signed_by.len(), &packed.signed_by), (1, &loose.signed_by));
-    assert_eq!(packed.digest, Some(archive::digest(&parts(folder.path()))));
+    assert_eq!(packed.digest, Some(archive::pack(&parts(folder.path())).digest));
     assert_eq!(loose.digest, None);
 
     let again = _kept.path().join("again");
     Archive::open(&path).unwrap().parts.write_into(&again).unwrap();
-    assert_eq!(archive::pack(&parts(&again)), fs::read(&path).unwrap());
+    assert_eq!(pack(&parts(&again)), fs::read(&path).unwrap());
     let there = Archive::open(&path).unwrap().parts.write_into(&again).expect_err("it is there").problem();
     assert_eq!(there.code, "unwritable");
 }
@@ -109,30 +113,27 @@ fn the_same_folder_makes_the_same_bytes() {
     let (one, two) = (folder(), folder());
     let old = fs::File::options().write(true).open(two.path().join("plugin.toml")).unwrap();
     old.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
-    assert_eq!(archive::pack(&parts(one.path())), archive::pack(&parts(two.path())));
+    assert_eq!(pack(&parts(one.path())), pack(&parts(two.path())));
 }
 
 #[test]
 fn a_package_is_signed_as_a_folder_is() {
     let (folder, key) = (folder(), SigningKey::generate().unwrap());
-    let (_kept, path) = written(&archive::pack(&parts(folder.path())));
+    let (_kept, path) = written(&pack(&parts(folder.path())));
     assert!(Archive::is_at(&path) && !Archive::is_at(folder.path()));
     let signers = sign_plugin(&path, &key).unwrap();
     assert_eq!(signers, sign_plugin(folder.path(), &key).unwrap());
-    assert_eq!(fs::read(&path).unwrap(), archive::pack(&parts(folder.path())));
+    assert_eq!(fs::read(&path).unwrap(), pack(&parts(folder.path())));
 }
 
 /// Who packs with another version makes the same package: else a plugin that nobody changed would have another digest.
 #[test]
 fn the_bytes_are_those_of_format_1() {
     assert_eq!(
-        archive::digest(&parts(folder().path())),
+        archive::pack(&parts(folder().path())).digest,
         "sha256:ee33c48ff767e34bfd80cb0b059f2acb3ddb7b603052055f11b82f114cb6c354"
     );
-    assert_eq!(
-        archive::sha256(&package()),
-        "a52382711d48fe3f7adb0306f5b795b3e4c8457a7180c59f5bea8fe73494e008"
-    );
+    assert_eq!(sha256(&package()), "a52382711d48fe3f7adb0306f5b795b3e4c8457a7180c59f5bea8fe73494e008");
 }
 
 /// <https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md>
@@ -143,7 +144,7 @@ fn a_package_is_an_oci_image_layout() {
         let digest = descriptor["digest"].as_str().unwrap();
         let path = format!("blobs/{}", digest.replace(':', "/"));
         let (_, content) = files.iter().find(|(name, _)| *name == path).expect("the blob is there");
-        assert_eq!(format!("sha256:{}", archive::sha256(content)), digest);
+        assert_eq!(format!("sha256:{}", sha256(content)), digest);
         assert_eq!(Sha256::digest(content).len(), 32);
         assert_eq!(descriptor["size"], content.len());
         content.clone()
@@ -155,7 +156,7 @@ fn a_package_is_an_oci_image_layout() {
     assert_eq!(named("oci-layout"), json!({ "imageLayoutVersion": "1.0.0" }));
     let index = named("index.json");
     let described = &index["manifests"][0];
-    assert_eq!(described["digest"], archive::digest(&parts(folder().path())));
+    assert_eq!(described["digest"], archive::pack(&parts(folder().path())).digest);
     let manifest: Value = serde_json::from_slice(&blob(described)).unwrap();
     assert_eq!(manifest["config"]["mediaType"], "application/vnd.wasm.config.v0+json");
     assert_eq!(manifest["layers"].as_array().unwrap().len(), 1);
@@ -278,13 +279,13 @@ fn e1_archives_of_another_spelling_are_not_taken() {
 /// A package whose configuration somebody wrote himself; every digest is right.
 fn with_config(change: impl FnOnce(&mut Value)) -> Vec<u8> {
     let mut files = files(&package());
-    let blob = |content: &[u8]| format!("blobs/sha256/{}", archive::sha256(content));
+    let blob = |content: &[u8]| format!("blobs/sha256/{}", sha256(content));
     let mut config: Value = serde_json::from_slice(&files[3].1).unwrap();
     change(&mut config);
     files[3].1 = serde_json::to_vec(&config).unwrap();
     files[3].0 = blob(&files[3].1);
     let mut manifest: Value = serde_json::from_slice(&files[2].1).unwrap();
-    manifest["config"]["digest"] = json!(format!("sha256:{}", archive::sha256(&files[3].1)));
+    manifest["config"]["digest"] = json!(format!("sha256:{}", sha256(&files[3].1)));
     manifest["config"]["size"] = json!(files[3].1.len());
     files[2].1 = serde_json::to_vec(&manifest).unwrap();
     files[2].0 = blob(&files[2].1);
@@ -315,7 +316,7 @@ fn e4_a_signature_of_something_else_counts_for_nothing() {
     fs::write(two.path().join("out/c.wasm"), [COMPONENT, b"!"].concat()).unwrap();
     SigningKey::generate().map(|key| sign_plugin(two.path(), &key).unwrap()).unwrap();
     let signature = parts(two.path()).signature;
-    let (_folder, path) = written(&archive::pack(&Parts { signature, ..parts(one.path()) }));
+    let (_folder, path) = written(&pack(&Parts { signature, ..parts(one.path()) }));
     assert_eq!(Package::open(&path, None).expect_err("refused").problem().code, "signature-of-other-files");
 }
 

@@ -2,9 +2,9 @@
 //! <https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md>
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::{ArchiveError, Parts};
+use crate::sha256;
 
 /// The first file, which says that the rest is a layout.
 pub(super) const FIRST: &str = "oci-layout";
@@ -118,8 +118,7 @@ impl Files<'_> {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    let hash: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hash}")
+    format!("sha256:{}", sha256(bytes))
 }
 
 fn path(digest: &str) -> String {

@@ -14,7 +14,6 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use serde_json::Error as JsonError;
-use sha2::{Digest, Sha256};
 use stockade_ipc::World;
 
 pub use layout::Interfaces;
@@ -160,9 +159,20 @@ impl Archive {
     }
 }
 
+/// A package that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packed {
+    /// Its file.
+    pub bytes: Vec<u8>,
+    /// The digest by which it is pinned, as [`Archive::digest`].
+    pub digest: String,
+}
+
 /// Makes a package: the same bytes for the same parts.
-pub fn pack(parts: &Parts) -> Vec<u8> {
-    tape::write(&layout::files(parts).list())
+pub fn pack(parts: &Parts) -> Packed {
+    let files = layout::files(parts);
+    let bytes = tape::write(&files.list());
+    Packed { bytes, digest: files.digest }
 }
 
 /// Writes a package's file, whole or not at all.
@@ -172,16 +182,6 @@ pub fn pack(parts: &Parts) -> Vec<u8> {
 /// It cannot be written.
 pub fn write(path: &Path, package: &[u8]) -> Result<(), PackageError> {
     folder::write(path, package)
-}
-
-/// The digest by which the package of these parts is pinned.
-pub fn digest(parts: &Parts) -> String {
-    layout::files(parts).digest
-}
-
-/// The SHA-256 of some bytes, in hexadecimal.
-pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Parts {

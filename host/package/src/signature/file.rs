@@ -31,7 +31,7 @@ pub fn sign_plugin(path: &Path, key: &SigningKey) -> Result<Vec<PublicKey>, Pack
             let Archive { mut parts, .. } = Archive::read(&folder::read(file, path, MAX_PACKAGE)?)?;
             let (envelope, signers) = signed(&Source::Archive(&parts), key)?;
             parts.signature = Some(envelope.to_json());
-            folder::write(path, &pack(&parts))?;
+            folder::write(path, &pack(&parts).bytes)?;
             Ok(signers)
         }
     }

@@ -10,8 +10,9 @@ mod file;
 mod key;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use stockade_policy::{PublicKey, stands};
+
+use crate::sha256;
 
 pub use envelope::{Envelope, MAX_ENVELOPE};
 pub use error::{KeyError, SignatureError};
@@ -79,8 +80,7 @@ impl Signed {
 }
 
 fn subject(file: &SignedFile<'_>) -> Subject {
-    let sha256 = Sha256::digest(file.bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    Subject { name: file.name.to_owned(), digest: Digests { sha256 } }
+    Subject { name: file.name.to_owned(), digest: Digests { sha256: sha256(file.bytes) } }
 }
 
 fn statement(what: Signed, files: &[SignedFile<'_>]) -> Statement {
