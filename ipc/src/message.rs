@@ -88,7 +88,7 @@ pub struct Compiled {
 pub struct Call {
     /// The host's number for the call; the return carries it.
     pub call: u64,
-    /// Which tool.
+    /// Which tool; none, and the instance that would run it is all that is made.
     pub tool: String,
     /// One JSON text.
     pub arguments: String,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use stockade_audit::{Decision, Layer};
 use stockade_host::{CallOptions, Host, HostError, LoadRequest, Outcome, Plugin};
-use stockade_package::{Identity, InstanceMode, Package, chain};
+use stockade_package::{Identity, Package, chain};
 use stockade_policy::PluginType;
 
 /// A hostile component, tried against the programs that a user gets.
@@ -144,18 +144,7 @@ pub(crate) const VARIANT: &str = "--";
 
 /// A package that never was on a disk.
 pub(crate) fn package(name: String, component: &[u8], plugin_type: PluginType) -> Package {
-    Package {
-        identity: Identity { name, version: VERSION, plugin_type },
-        component: component.to_vec(),
-        declared: Vec::new(),
-        hooks: Vec::new(),
-        permissions: Vec::new(),
-        settings: Vec::new(),
-        instance: InstanceMode::default(),
-        signed_by: Vec::new(),
-        digest: None,
-        contract: stockade_package::CONTRACTS[stockade_package::CONTRACTS.len() - 1].to_owned(),
-    }
+    Package::bare(Identity { name, version: VERSION, plugin_type }, component.to_vec())
 }
 
 const VERSION: semver::Version = semver::Version::new(0, 0, 0);

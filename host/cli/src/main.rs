@@ -18,6 +18,7 @@ mod otel;
 mod output;
 mod package;
 mod policy;
+mod preflight;
 mod programs;
 mod progress;
 mod run;
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
         Command::Pack(command) => package::pack(&command),
         Command::Unpack(command) => package::unpack(&command),
         Command::Inspect(command) => package::inspect(&command),
+        Command::Preflight(command) => preflight::run(&command),
         Command::Key(arguments) => signing::key(&arguments),
         Command::Sign(command) => signing::sign(&command),
         Command::Verify(command) => signing::verify(&command),

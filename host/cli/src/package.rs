@@ -1,12 +1,13 @@
 //! `stockade pack`, `unpack` and `inspect`: a plugin in one file, and what there is to know of it before it runs.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use stockade_host::HostError;
 use stockade_ipc::World;
 use stockade_package::archive::{self, Archive, PACKAGE_SUFFIX, Packed, Parts};
-use stockade_package::{Identity, Package, Tool, sha256};
+use stockade_package::{Dependency, Identity, Links, Package, Tool, sha256};
 
 use crate::args::{self, InspectCommand, Looking, PackCommand, UnpackCommand};
 use crate::exit::Exit;
@@ -133,6 +134,13 @@ fn document(path: &Path, package: &Package, interfaces: &archive::Interfaces, to
         .collect();
     let hooks: Vec<_> =
         package.hooks.iter().map(|hook| json!({ "event": hook.event, "tool": hook.tool })).collect();
+    let dependencies: Vec<_> = package
+        .dependencies
+        .iter()
+        .map(|Dependency { plugin, versions, optional, reason, .. }| {
+            json!({ "plugin": plugin, "version": versions.to_string(), "optional": optional, "reason": reason })
+        })
+        .collect();
     json!({
         "schema": SCHEMA,
         "path": path,
@@ -144,12 +152,22 @@ fn document(path: &Path, package: &Package, interfaces: &archive::Interfaces, to
         "component": { "sha256": sha256(&package.component), "bytes": package.component.len() },
         "signed_by": package.signed_by,
         "permissions": permissions,
+        "dependencies": dependencies,
+        "links": links(package),
         "configuration": settings,
         "hooks": hooks,
         "tools": tools.iter().map(|tool| &tool.name).collect::<Vec<_>>(),
         "imports": interfaces.imports,
         "exports": interfaces.exports,
     })
+}
+
+/// Where there is more, by its author's word.
+fn links(package: &Package) -> BTreeMap<&'static str, &str> {
+    let Links { homepage, source, documentation, issues } = &package.links;
+    let links =
+        [("homepage", homepage), ("source", source), ("documentation", documentation), ("issues", issues)];
+    links.into_iter().filter_map(|(name, link)| Some((name, link.as_deref()?))).collect()
 }
 
 fn shown(package: &Package, interfaces: &archive::Interfaces, tools: &[Tool]) {
@@ -177,7 +195,13 @@ fn shown(package: &Package, interfaces: &archive::Interfaces, tools: &[Tool]) {
         output::line("");
         permissions.lines().for_each(|line| output::line(&line));
     }
+    let dependencies =
+        package.dependencies.iter().map(|Dependency { plugin, versions, optional, .. }| {
+            format!("{plugin} {versions}{}", if *optional { ", optional" } else { "" })
+        });
     let lists = [
+        ("WORKS WITH", dependencies.collect()),
+        ("LINKS", links(package).into_iter().map(|(name, link)| format!("{name}: {link}")).collect()),
         ("TOOLS", tools.iter().map(|tool| tool.name.clone()).collect()),
         ("IMPORTS", interfaces.imports.clone()),
         ("EXPORTS", interfaces.exports.clone()),

@@ -35,7 +35,7 @@ use crate::scratch::{self, Scratch};
 use crate::secret::{SecretError, SecretSource, Secrets};
 use crate::sentinel::Sentinel;
 use crate::store::Store;
-use crate::supervise::{Brake, Keeper};
+use crate::supervise::{Brake, Keeper, Start};
 use crate::support::Support;
 use crate::trail::Trail;
 use crate::weigh::{self, Weighed};
@@ -179,42 +179,46 @@ impl Host {
         if means.observe || weighed.standard.observed.is_some() {
             meter.observe();
         }
-        let Weighed { standard, resolution, .. } = &*weighed;
-        let profile = Arc::new(standard.profile.clone());
         let trees = trees(&grants)?;
-        let memory_bytes = memory_limit(memory_bytes, &profile.limits)?;
+        let memory_bytes = memory_limit(memory_bytes, &weighed.standard.profile.limits)?;
 
-        let Seen { artifact, world, tools } = self.look(&package, &component, &trail)?;
-        trail.granted(&resolution.grants, &weighed.signed_by, &self.0.book())?;
-        let load = Load {
-            grants: resolution.grants.clone(),
-            tool_interface: world.tool_interface,
-            reuse_instance: package.instance == InstanceMode::Reused,
-            memory_bytes,
-        };
-        let (supervision, aside) = (means.supervision, means.aside);
-        let broker =
-            self.broker(standard, &identity.name, &load.grants, Provided { trees, config, means })?;
-        let hooks = package.hooks;
-        let made = Made {
-            identity,
-            profile,
-            artifact,
-            load,
-            broker,
-            scratch,
-            tools,
-            hooks,
-            lacking: weighed.lacking.clone(),
-            signed_by: weighed.signed_by.clone(),
-            meter,
-            supervision,
-        };
+        let seen = self.look(&package, &component, &trail)?;
+        trail.granted(&weighed.resolution.grants, &weighed.signed_by, &self.0.book())?;
+        let aside = means.aside;
+        let bringing = Bringing { package, identity, weighed: &weighed, memory_bytes, scratch, meter };
+        let made = self.made(bringing, seen, Provided { trees, config, means })?;
         let plugin = Plugin::of(self, made)?;
         if !aside {
             plugin.enter();
         }
         Ok(plugin)
+    }
+
+    /// All that a plugin takes to run.
+    fn made(&self, bringing: Bringing<'_>, seen: Seen, provided: Provided) -> Result<Made, HostError> {
+        let Bringing { package, identity, weighed, memory_bytes, scratch, meter } = bringing;
+        let Seen { artifact, world, tools } = seen;
+        let load = Load {
+            grants: weighed.resolution.grants.clone(),
+            tool_interface: world.tool_interface,
+            reuse_instance: package.instance == InstanceMode::Reused,
+            memory_bytes,
+        };
+        let supervision = provided.means.supervision;
+        Ok(Made {
+            broker: self.broker(&weighed.standard, &identity.name, &load.grants, provided)?,
+            profile: Arc::new(weighed.standard.profile.clone()),
+            identity,
+            artifact,
+            load,
+            scratch,
+            tools,
+            hooks: package.hooks,
+            lacking: weighed.lacking.clone(),
+            signed_by: weighed.signed_by.clone(),
+            meter,
+            supervision,
+        })
     }
 
     /// What a plugin's component imports and exports, and which tools those are. The confined compiler says so; nothing of
@@ -232,10 +236,7 @@ impl Host {
 
     /// Compiles or finds a component, and holds it against what there is and what its manifest says.
     fn look(&self, package: &Package, component: &SealedFile, trail: &Trail) -> Result<Seen, HostError> {
-        let (artifact, world) = match self.0.cache.get(component.digest()) {
-            Some(found) => found,
-            None => self.compiled(component, trail)?,
-        };
+        let (artifact, world) = self.compiled(component, trail)?;
         if let Err(error) = check_imports(&world)
             && stands("load.imports")
         {
@@ -254,9 +255,30 @@ impl Host {
         }
     }
 
-    /// Compiles a component, unless another load has by now, and keeps what came of it.
-    fn compiled(&self, component: &SealedFile, trail: &Trail) -> Result<(SealedFile, World), HostError> {
+    /// A plugin with what its profile gives to every plugin of the type, and with nothing that it asks for: to see whether
+    /// it comes up, and to be let go of.
+    pub(crate) fn on_trial(&self, package: Package, seen: Seen) -> Result<Plugin, HostError> {
+        let (component, identity) = identify(&package)?;
+        let weighed = self.0.weigh(&package, hex(&component.digest()), Vec::new());
+        let memory_bytes = memory_limit(None, &weighed.standard.profile.limits)?;
+        let meter: Arc<Meter> = Arc::default();
+        let bringing = Bringing { package, identity, weighed: &weighed, memory_bytes, scratch: None, meter };
+        let mut means: Box<Means> = Box::default();
+        means.supervision.start = Start::OnCall;
+        let provided = Provided { trees: Vec::new(), config: Config::new(), means };
+        Plugin::of(self, self.made(bringing, seen, provided)?)
+    }
+
+    /// Finds what came of compiling a component; compiles it, unless another load has by now, and keeps what came of it.
+    pub(crate) fn compiled(
+        &self,
+        component: &SealedFile,
+        trail: &Trail,
+    ) -> Result<(SealedFile, World), HostError> {
         let host = &self.0;
+        if let Some(found) = host.cache.get(component.digest()) {
+            return Ok(found);
+        }
         let _turn = host.compiling.enter(component.digest());
         if let Some(found) = host.cache.get(component.digest()) {
             return Ok(found);
@@ -387,14 +409,24 @@ fn read_secrets(grants: &Grants, sources: &BTreeMap<String, SecretSource>) -> Re
 }
 
 /// What the confined compiler has seen of a component.
-struct Seen {
-    artifact: SealedFile,
-    world: World,
-    tools: Vec<Tool>,
+pub(crate) struct Seen {
+    pub(crate) artifact: SealedFile,
+    pub(crate) world: World,
+    pub(crate) tools: Vec<Tool>,
+}
+
+/// A plugin on its way to be run.
+struct Bringing<'a> {
+    package: Package,
+    identity: Arc<AuditPlugin>,
+    weighed: &'a Weighed,
+    memory_bytes: u64,
+    scratch: Option<Scratch>,
+    meter: Arc<Meter>,
 }
 
 /// A plugin's component, as nobody can change it any more, and what records call the plugin.
-fn identify(package: &Package) -> Result<(SealedFile, Arc<AuditPlugin>), HostError> {
+pub(crate) fn identify(package: &Package) -> Result<(SealedFile, Arc<AuditPlugin>), HostError> {
     let component = SealedFile::of("component", Use::Data, &package.component).map_err(HostError::Memory)?;
     let identity = &package.identity;
     let version = identity.version.to_string();

@@ -155,12 +155,12 @@ impl Weighed {
         self.unsigned().or_else(|| self.resolution.unresolved.iter().find_map(refusal))
     }
 
-    fn unsigned(&self) -> Option<HostError> {
+    pub(crate) fn unsigned(&self) -> Option<HostError> {
         self.unsigned.clone().map(|by| HostError::Unsigned { plugin: self.plugin.clone(), by })
     }
 }
 
-fn refusal(unresolved: &Unresolved) -> Option<HostError> {
+pub(crate) fn refusal(unresolved: &Unresolved) -> Option<HostError> {
     let whose = |by: &Source| match by {
         Source::Profile { plugin_type, .. } => format!("profile {plugin_type}"),
         other => other.to_string(),

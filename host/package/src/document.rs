@@ -1,7 +1,9 @@
 use std::ops::Range;
 
+use semver::VersionReq;
 use toml::de::{DeTable, DeValue};
 
+use crate::manifest::MAX_SHORT;
 use crate::{At, PackageError};
 
 /// A parsed manifest with its text, so that every complaint names a line and a column.
@@ -10,7 +12,7 @@ pub(crate) struct Document<'t> {
     root: DeTable<'t>,
 }
 
-/// One table of the document, all of whose keys are known ones.
+/// One table of the document.
 pub(crate) struct Section<'d> {
     text: &'d str,
     path: String,
@@ -46,25 +48,19 @@ impl<'t> Document<'t> {
         Ok(Self { text, root: root.into_inner() })
     }
 
-    pub(crate) fn root(&self, known: &'static [&'static str]) -> Result<Section<'_>, PackageError> {
-        Section::new(self.text, String::new(), 0..0, &self.root, known)
+    pub(crate) fn root(&self) -> Section<'_> {
+        Section { text: self.text, path: String::new(), span: 0..0, table: &self.root }
     }
 }
 
 impl<'d> Section<'d> {
-    fn new(
-        text: &'d str,
-        path: String,
-        span: Range<usize>,
-        table: &'d DeTable<'d>,
-        known: &'static [&'static str],
-    ) -> Result<Self, PackageError> {
-        let section = Self { text, path, span, table };
-        let unknown = table.keys().filter(|key| !known.contains(&key.get_ref().as_ref()));
+    /// Whether all of its keys mean something here.
+    pub(crate) fn knows(&self, known: &'static [&'static str]) -> Result<(), PackageError> {
+        let unknown = self.table.keys().filter(|key| !known.contains(&key.get_ref().as_ref()));
         match unknown.min_by_key(|key| key.span().start) {
-            None => Ok(section),
+            None => Ok(()),
             Some(key) => Err(PackageError::UnknownKey {
-                at: at(text, key.span().start, &section.path),
+                at: at(self.text, key.span().start, &self.path),
                 key: key.get_ref().clone().into_owned(),
                 known,
             }),
@@ -121,13 +117,37 @@ impl<'d> Section<'d> {
         }
     }
 
+    /// A range of versions that may be absent, and where it stands.
+    pub(crate) fn versions(&self, key: &'static str) -> Result<Option<(At, VersionReq)>, PackageError> {
+        let Some(Text { at, value }) = self.optional(key, MAX_SHORT)? else { return Ok(None) };
+        match VersionReq::parse(value) {
+            Ok(versions) => Ok(Some((at, versions))),
+            Err(source) => Err(PackageError::Versions { at, versions: value.to_owned(), source }),
+        }
+    }
+
+    /// A yes or no that may be absent.
+    pub(crate) fn boolean(&self, key: &'static str) -> Result<Option<bool>, PackageError> {
+        match self.table.get(key).map(|value| (value.span(), value.get_ref())) {
+            None => Ok(None),
+            Some((_, DeValue::Boolean(value))) => Ok(Some(*value)),
+            Some((span, other)) => Err(self.wrong(key, span, "true or false", other)),
+        }
+    }
+
+    /// A table that may be absent.
+    pub(crate) fn table(&self, key: &'static str) -> Result<Option<Section<'d>>, PackageError> {
+        match self.table.get(key).map(|value| (value.span(), value.get_ref())) {
+            None => Ok(None),
+            Some((span, DeValue::Table(table))) => {
+                Ok(Some(Section { text: self.text, path: self.key(key), span, table }))
+            }
+            Some((span, other)) => Err(self.wrong(key, span, "a table", other)),
+        }
+    }
+
     /// The tables of an array of tables; none where the key is absent.
-    pub(crate) fn sections(
-        &self,
-        key: &'static str,
-        max: usize,
-        known: &'static [&'static str],
-    ) -> Result<Vec<Section<'d>>, PackageError> {
+    pub(crate) fn sections(&self, key: &'static str, max: usize) -> Result<Vec<Section<'d>>, PackageError> {
         let Some(value) = self.table.get(key) else { return Ok(Vec::new()) };
         let DeValue::Array(array) = value.get_ref() else {
             return Err(self.wrong(key, value.span(), "an array of tables", value.get_ref()));
@@ -138,7 +158,7 @@ impl<'d> Section<'d> {
         let sections = array.iter().enumerate().map(|(index, entry)| match entry.get_ref() {
             DeValue::Table(table) => {
                 let path = format!("{}[{index}]", self.key(key));
-                Section::new(self.text, path, entry.span(), table, known)
+                Ok(Section { text: self.text, path, span: entry.span(), table })
             }
             other => Err(self.wrong(key, entry.span(), "a table", other)),
         });

@@ -8,7 +8,7 @@ const MAX_EVENT: usize = 128;
 /// Hooks of one plugin: 64.
 pub(crate) const MAX_HOOKS: usize = 64;
 
-pub(crate) const KEYS: &[&str] = &["event", "tool"];
+const KEYS: &[&str] = &["event", "tool"];
 
 /// An event that a plugin wants to be told of, and the tool that is called then, with the event's payload as its
 /// arguments.
@@ -22,6 +22,7 @@ pub struct Hook {
 
 /// Reads one of the manifest's hooks.
 pub(crate) fn read(section: &Section<'_>) -> Result<(At, Hook), PackageError> {
+    section.knows(KEYS)?;
     let event = section.required("event", MAX_EVENT)?;
     if !is_name(event.value) {
         return Err(PackageError::Event { at: event.at, event: event.value.to_owned() });

@@ -14,14 +14,17 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod advice;
 pub mod archive;
 mod at;
+mod dependency;
 mod derive;
 mod document;
 mod error;
 mod folder;
 mod hash;
 mod hook;
+mod links;
 mod manifest;
 mod package;
 mod permission;
@@ -34,14 +37,16 @@ mod tool;
 
 pub use archive::ArchiveError;
 pub use at::At;
+pub use dependency::Dependency;
 pub use derive::tools_of_world;
 pub use error::PackageError;
 pub use hash::sha256;
 pub use hook::Hook;
-pub use manifest::{InstanceMode, MANIFEST_FILE, Manifest};
-pub use package::{Identity, MAX_COMPONENT, Package, SIGNATURE_FILE};
+pub use links::Links;
+pub use manifest::{HOST_VERSION, InstanceMode, MANIFEST_FILE, Manifest};
+pub use package::{Examined, Identity, MAX_COMPONENT, Package, SIGNATURE_FILE};
 pub use permission::Permission;
-pub use preflight::{CONTRACTS, check_contract, check_imports};
+pub use preflight::{Available, CODES, CONTRACTS, Check, Finding, Severity, check_contract, check_imports};
 pub use problem::{Explain, Problem, chain};
 pub use setting::{Setting, SettingProblem};
 pub use tool::{ArgumentProblem, Tool};

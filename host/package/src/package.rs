@@ -13,7 +13,7 @@ use crate::permission::Permission;
 use crate::setting::{self, Setting, SettingProblem};
 use crate::signature::{Envelope, MAX_ENVELOPE, Signed, SignedFile, signers};
 use crate::tool::Tool;
-use crate::{CONTRACTS, PackageError, document};
+use crate::{CONTRACTS, Dependency, Links, PackageError, document};
 
 /// Largest component: 64 MiB. The largest that a stock toolchain makes is 18 MiB (a whole Python); the
 /// host holds the bytes once, and the compiler works under a memory cap of its own.
@@ -47,6 +47,10 @@ pub struct Package {
     pub hooks: Vec<Hook>,
     /// What the manifest asks for.
     pub permissions: Vec<Permission>,
+    /// The plugins that it works with.
+    pub dependencies: Vec<Dependency>,
+    /// Where there is more about it.
+    pub links: Links,
     /// The configuration values that the manifest describes.
     pub settings: Vec<Setting>,
     /// What a call runs in.
@@ -72,11 +76,7 @@ impl Package {
     /// Reads the plugin at `path`: a folder with a `plugin.toml`, a package, or a component file, which then needs
     /// `plugin_type`.
     pub fn open(path: impl AsRef<Path>, plugin_type: Option<PluginType>) -> Result<Self, PackageError> {
-        let path = path.as_ref();
-        match folder::entry(path)? {
-            Entry::Folder(folder) => Self::of(&Source::Folder(&folder, path), plugin_type, None),
-            Entry::File(file) => Self::from_file(file, path, plugin_type),
-        }
+        Examined::open(path, plugin_type).sound()
     }
 
     /// The plugin that a package is to be made of, or was.
@@ -85,60 +85,138 @@ impl Package {
     ///
     /// As [`open`](Self::open).
     pub fn of_parts(parts: &Parts) -> Result<Self, PackageError> {
-        Self::of(&Source::Archive(parts), None, None)
+        Examined::of(&Source::Archive(parts), None, None).sound()
     }
 
-    fn of(
-        source: &Source<'_>,
-        plugin_type: Option<PluginType>,
-        digest: Option<String>,
-    ) -> Result<Self, PackageError> {
-        let Contents { manifest, component, signed_by, .. } = *Contents::read(source)?;
-        if let Some(asked) = plugin_type.filter(|&asked| asked != manifest.plugin_type) {
-            return Err(PackageError::TypeConflict { manifest: manifest.plugin_type, asked });
-        }
-        Ok(Self {
-            component,
-            signed_by,
-            digest,
-            identity: Identity {
-                name: manifest.name,
-                version: manifest.version,
-                plugin_type: manifest.plugin_type,
-            },
-            declared: manifest.tools,
-            hooks: manifest.hooks,
-            permissions: manifest.permissions,
-            settings: manifest.settings,
-            instance: manifest.instance,
-            contract: manifest.contract,
-        })
-    }
-
-    fn from_file(file: File, path: &Path, plugin_type: Option<PluginType>) -> Result<Self, PackageError> {
-        let bytes = folder::read(file, path, MAX_PACKAGE)?;
-        if Archive::looks_like_one(&bytes) {
-            let Archive { parts, digest, .. } = Archive::read(&bytes)?;
-            drop(bytes);
-            return Self::of(&Source::Archive(&parts), plugin_type, Some(digest));
-        }
-        let component = component(bytes, path)?;
-        Ok(Self {
-            identity: Identity {
-                name: format!("local/{}", stem(path)),
-                version: Version::new(0, 0, 0),
-                plugin_type: plugin_type.ok_or(PackageError::TypeNeeded)?,
-            },
+    /// A plugin of a component alone, which nobody has looked at.
+    pub fn bare(identity: Identity, component: Vec<u8>) -> Package {
+        Self {
+            identity,
             component,
             declared: Vec::new(),
             hooks: Vec::new(),
             permissions: Vec::new(),
+            dependencies: Vec::new(),
+            links: Links::default(),
             settings: Vec::new(),
             instance: InstanceMode::default(),
             contract: CONTRACTS[CONTRACTS.len() - 1].to_owned(),
             signed_by: Vec::new(),
             digest: None,
-        })
+        }
+    }
+}
+
+/// A plugin, and all that is wrong with its files. [`Package::open`] takes what nothing is wrong with: there is no other
+/// way to one.
+#[derive(Debug, Default)]
+pub struct Examined {
+    package: Option<Package>,
+    /// The digest of the package, where it is one.
+    pub digest: Option<String>,
+    /// The text of its manifest, where it has one. Hostile.
+    pub manifest: Option<String>,
+    /// What is wrong, in the order in which it was looked at.
+    pub faults: Vec<PackageError>,
+}
+
+impl Examined {
+    /// Reads what stands at `path`, as [`Package::open`] does.
+    pub fn open(path: impl AsRef<Path>, plugin_type: Option<PluginType>) -> Examined {
+        let path = path.as_ref();
+        match folder::entry(path) {
+            Ok(Entry::Folder(folder)) => Self::of(&Source::Folder(&folder, path), plugin_type, None),
+            Ok(Entry::File(file)) => Self::of_file(file, path, plugin_type),
+            Err(error) => Self::wrong(error),
+        }
+    }
+
+    /// The plugin, where manifest and component could be read: to be looked at, and not to be run.
+    pub const fn suspect(&self) -> Option<&Package> {
+        self.package.as_ref()
+    }
+
+    /// The plugin, if nothing is wrong with it.
+    ///
+    /// # Errors
+    ///
+    /// The first of what is wrong.
+    pub fn sound(mut self) -> Result<Package, PackageError> {
+        match self.package {
+            Some(package) if self.faults.is_empty() => Ok(package),
+            _ => Err(self.faults.swap_remove(0)),
+        }
+    }
+
+    fn wrong(error: PackageError) -> Examined {
+        Examined { faults: vec![error], ..Examined::default() }
+    }
+
+    fn of(source: &Source<'_>, plugin_type: Option<PluginType>, digest: Option<String>) -> Examined {
+        let text = match Contents::text(source) {
+            Ok(text) => text,
+            Err(error) => return Examined { digest, ..Self::wrong(error) },
+        };
+        let manifest = Some(String::from_utf8_lossy(&text).into_owned());
+        let without =
+            |faults| Examined { package: None, digest: digest.clone(), manifest: manifest.clone(), faults };
+        let mut contents = match Contents::of(text) {
+            Ok(contents) => contents,
+            Err(faults) => return without(faults),
+        };
+        if let Err(error) = contents.read_component(source) {
+            return without(vec![error]);
+        }
+        let mut faults = Vec::new();
+        faults.extend(contents.read_signature(source).err());
+        let declared = contents.manifest.plugin_type;
+        let conflict = |asked| PackageError::TypeConflict { manifest: declared, asked };
+        faults.extend(plugin_type.filter(|&asked| asked != declared).map(conflict));
+        let package = Some(contents.package(digest.clone()));
+        Examined { package, digest, manifest, faults }
+    }
+
+    fn of_file(file: File, path: &Path, plugin_type: Option<PluginType>) -> Examined {
+        let bytes = match folder::read(file, path, MAX_PACKAGE) {
+            Ok(bytes) => bytes,
+            Err(error) => return Self::wrong(error),
+        };
+        if Archive::looks_like_one(&bytes) {
+            return match Archive::read(&bytes) {
+                Ok(Archive { parts, digest, .. }) => {
+                    drop(bytes);
+                    Self::of(&Source::Archive(&parts), plugin_type, Some(digest))
+                }
+                Err(error) => Self::wrong(error.into()),
+            };
+        }
+        match (component(bytes, path), plugin_type) {
+            (Ok(bytes), Some(plugin_type)) => {
+                let name = format!("local/{}", stem(path));
+                let identity = Identity { name, version: Version::new(0, 0, 0), plugin_type };
+                Examined { package: Some(Package::bare(identity, bytes)), ..Examined::default() }
+            }
+            (Ok(_), None) => Self::wrong(PackageError::TypeNeeded),
+            (Err(error), _) => Self::wrong(error),
+        }
+    }
+}
+
+impl Manifest {
+    /// Reads the manifest of the plugin at `path`, a folder or a package, and nothing else of it.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or the first of what is wrong with it.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, PackageError> {
+        let path = path.as_ref();
+        let text = match folder::entry(path)? {
+            Entry::Folder(folder) => Contents::text(&Source::Folder(&folder, path))?,
+            Entry::File(file) => {
+                Archive::read(&folder::read(file, path, MAX_PACKAGE)?)?.parts.manifest.into_bytes()
+            }
+        };
+        Self::parse(document::text(&text)?)
     }
 }
 
@@ -210,19 +288,45 @@ pub(crate) struct Contents {
 impl Contents {
     /// In steps of their own: a manifest takes the deepest stack of all, and nothing large is to lie below it.
     pub(crate) fn read(source: &Source<'_>) -> Result<Box<Contents>, PackageError> {
-        let mut contents = Contents::manifest(source)?;
+        let mut contents =
+            Contents::of(Contents::text(source)?).map_err(|mut faults| faults.swap_remove(0))?;
         contents.read_component(source)?;
         contents.read_signature(source)?;
         Ok(contents)
     }
 
-    fn manifest(source: &Source<'_>) -> Result<Box<Contents>, PackageError> {
-        let text = source
-            .file(MANIFEST_FILE, MAX_MANIFEST)?
-            .ok_or_else(|| PackageError::NoManifest { path: source.folder().to_owned() })?;
-        let manifest = Manifest::parse(document::text(&text)?)?;
+    fn text(source: &Source<'_>) -> Result<Vec<u8>, PackageError> {
+        let text = source.file(MANIFEST_FILE, MAX_MANIFEST)?;
+        text.ok_or_else(|| PackageError::NoManifest { path: source.folder().to_owned() })
+    }
+
+    /// Of a manifest, with all that is wrong with that.
+    fn of(text: Vec<u8>) -> Result<Box<Contents>, Vec<PackageError>> {
+        let manifest = Manifest::read(document::text(&text).map_err(|error| vec![error])?)?;
         let (component, signed_by) = (Vec::new(), Vec::new());
         Ok(Box::new(Contents { manifest, text, component, envelope: None, signed_by }))
+    }
+
+    fn package(self, digest: Option<String>) -> Package {
+        let Contents { manifest, component, signed_by, .. } = self;
+        Package {
+            component,
+            signed_by,
+            digest,
+            identity: Identity {
+                name: manifest.name,
+                version: manifest.version,
+                plugin_type: manifest.plugin_type,
+            },
+            declared: manifest.tools,
+            hooks: manifest.hooks,
+            permissions: manifest.permissions,
+            dependencies: manifest.dependencies,
+            links: manifest.links,
+            settings: manifest.settings,
+            instance: manifest.instance,
+            contract: manifest.contract,
+        }
     }
 
     fn read_component(&mut self, source: &Source<'_>) -> Result<(), PackageError> {

@@ -10,7 +10,7 @@ const MAX_RESOURCE: usize = stockade_policy::MAX_PATH;
 /// Longest text that is looked at for the name of a capability.
 const MAX_NAME: usize = 128;
 
-pub(crate) const KEYS: &[&str] = &["capability", "resource", "reason", "schema", "default"];
+const KEYS: &[&str] = &["capability", "resource", "reason", "schema", "default"];
 
 /// One permission that a manifest asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,14 +19,17 @@ pub struct Permission {
     pub request: Request,
     /// Why, in the author's words. Hostile text.
     pub reason: String,
+    /// Where the manifest says so.
+    pub at: At,
 }
 
-pub(crate) fn read(section: &Section<'_>) -> Result<(At, Permission), PackageError> {
+pub(crate) fn read(section: &Section<'_>) -> Result<Permission, PackageError> {
+    section.knows(KEYS)?;
     let name = section.required("capability", MAX_NAME)?;
     let capability: Capability = name
         .value
         .parse()
-        .map_err(|_| PackageError::Capability { at: name.at, name: name.value.to_owned() })?;
+        .map_err(|_| PackageError::Capability { at: name.at.clone(), name: name.value.to_owned() })?;
     let resource = section.optional("resource", MAX_RESOURCE)?;
     let scope =
         Scope::of(capability, resource.as_ref().map(|text| text.value)).map_err(|error| match error {
@@ -43,5 +46,5 @@ pub(crate) fn read(section: &Section<'_>) -> Result<(At, Permission), PackageErr
             }
         })?;
     let reason = section.required("reason", MAX_DESCRIPTION)?.value.to_owned();
-    Ok((section.at(), Permission { request: Request { scope, approved_by: None }, reason }))
+    Ok(Permission { request: Request { scope, approved_by: None }, reason, at: name.at })
 }

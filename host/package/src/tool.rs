@@ -14,7 +14,7 @@ use crate::{At, Explain, PackageError, Problem};
 /// Longest schema text; the manifest's own cap is what counts.
 pub(crate) const MAX_SCHEMA: usize = crate::manifest::MAX_MANIFEST as usize;
 
-pub(crate) const KEYS: &[&str] = &["name", "description", "input", "output"];
+const KEYS: &[&str] = &["name", "description", "input", "output"];
 
 /// Something that a plugin can do.
 #[derive(Clone)]
@@ -119,6 +119,7 @@ impl fmt::Debug for Tool {
 }
 
 pub(crate) fn read(section: &Section<'_>, budget: &mut Budget) -> Result<(At, Tool), PackageError> {
+    section.knows(KEYS)?;
     let name = section.required("name", MAX_DESCRIPTION)?;
     if !is_tool_name(name.value) {
         return Err(PackageError::ToolName { at: name.at, name: name.value.to_owned() });

@@ -85,7 +85,7 @@ fn documents_that_are_no_manifest_are_told_with_line_and_column() {
     manifest-unknown-key
       the manifest has an unknown key "descripton"
       at plugin.toml:6:1
-      remove it or correct it; the keys here are manifest, name, version, type, contract, description, component, license, instance, tools, hooks, permissions
+      remove it or correct it; the keys here are manifest, name, version, type, runtime, host, contract, description, component, license, instance, links, dependencies, tools, hooks, permissions
     "#);
     insta::assert_snapshot!(problem(&changed("version = \"0.1.0\"\n", "")), @r#"
     manifest-missing-key
@@ -307,7 +307,7 @@ fn permissions_that_are_none_are_told() {
         @r#"
     duplicate-permission
       the same permission is asked for twice
-      at plugin.toml:18:1 permissions[1]
+      at plugin.toml:19:14 permissions[1].capability
       ask once
     "#
     );
@@ -382,4 +382,97 @@ fn configuration_values_have_a_schema_and_a_default() {
     assert_eq!(Manifest::parse(&misplaced).unwrap_err().problem().code, "schema-misplaced");
     let elsewhere = with_permission("capability = \"secret\"\nresource = \"a@b.org\"\nschema = '{}'");
     assert_eq!(Manifest::parse(&elsewhere).unwrap_err().problem().code, "schema-misplaced");
+}
+
+const MORE: &str = r#"
+runtime = "wasm-component"
+host = ">=0.1, <99"
+contract = "0.1"
+
+[links]
+homepage = "https://example.org"
+source = "https://example.org/scan.git"
+documentation = "https://example.org/scan/docs?v=1#top"
+issues = "https://example.org/scan/issues"
+
+[[dependencies]]
+plugin = "acme/words"
+version = "^1.2"
+optional = true
+reason = "knows more words"
+"#;
+
+/// The good manifest with every key that there is.
+fn whole() -> String {
+    let tail = GOOD.find("[[tools]]").expect("tools");
+    let keys = GOOD[..tail].replace("contract = \"0.1\"\n", "license = \"MIT\"\ninstance = \"reused\"\n");
+    let hooks = "[[hooks]]\nevent = \"push\"\ntool = \"scan\"\n";
+    let setting = "[[permissions]]\ncapability = \"config\"\nresource = \"n\"\nreason = \"r\"\n";
+    format!("{keys}{MORE}{}{hooks}{setting}schema = \"true\"\ndefault = \"1\"\n", &GOOD[tail..])
+}
+
+#[test]
+fn a_manifest_says_for_which_hosts_it_is_and_what_it_works_with() {
+    let manifest = Manifest::parse(&whole()).expect("a manifest");
+    assert_eq!(manifest.host.expect("a range").to_string(), ">=0.1, <99");
+    let [dependency] = &manifest.dependencies[..] else { panic!("{:?}", manifest.dependencies) };
+    assert_eq!((dependency.plugin.as_str(), dependency.optional), ("acme/words", true));
+    assert_eq!(dependency.versions.to_string(), "^1.2");
+    assert_eq!(manifest.links.issues.as_deref(), Some("https://example.org/scan/issues"));
+}
+
+#[test]
+fn a_manifest_for_other_hosts_is_refused() {
+    let later = whole().replace(">=0.1, <99", ">=99");
+    insta::assert_snapshot!(problem(&later).replace(stockade_package::HOST_VERSION, "VERSION"), @r#"
+    host-version
+      the plugin is for versions >=99 of the host, and this is VERSION
+      at plugin.toml:12:8 host
+      use a version of stockade that the plugin is for, or one of the plugin for this host
+    "#);
+}
+
+#[test]
+fn links_lead_where_they_seem_to() {
+    for link in
+        ["http://example.org", "https://", "https:///x", "https://a@b/", "https://a b/", "https://\u{e4}/"]
+    {
+        let text = whole().replace("https://example.org\"", &format!("{link}\""));
+        assert_eq!(code(&text), "bad-link", "{link}");
+    }
+}
+
+#[test]
+fn all_that_is_wrong_is_found() {
+    let text = whole().replace("\"reused\"", "\"mine\"").replace("acme/words", "stockade/secret-scan");
+    let faults = Manifest::read(&text).expect_err("two faults");
+    let codes: Vec<_> = faults.iter().map(|fault| fault.problem().code).collect();
+    assert_eq!(codes, ["unknown-instance-mode", "depends-on-itself"]);
+}
+
+/// docs/schema/plugin.v1.json, which editors have.
+#[test]
+fn the_published_schema_takes_what_is_a_manifest() {
+    let schema = include_str!("../../../docs/schema/plugin.v1.json");
+    let schema: serde_json::Value = serde_json::from_str(schema).expect("JSON");
+    let validator = jsonschema::options().offline().build(&schema).expect("a schema");
+    let fits = |text: &str| validator.is_valid(&toml::from_str(text).expect("TOML"));
+    assert!(fits(GOOD) && fits(&whole()));
+    for example in ["assistant", "dependency-audit", "hostile", "secret-scan", "text-stats"] {
+        let path = format!("{}/../../examples/{example}/plugin.toml", env!("CARGO_MANIFEST_DIR"));
+        assert!(fits(&std::fs::read_to_string(path).expect("an example")), "{example}");
+    }
+    // Each key at each place is known to both, and no other is.
+    let manifest: serde_json::Value = toml::from_str(&whole()).expect("TOML");
+    let keys = |value: &serde_json::Value| {
+        value.as_object().expect("an object").keys().cloned().collect::<std::collections::BTreeSet<_>>()
+    };
+    let properties = &schema["properties"];
+    assert_eq!(keys(properties), keys(&manifest));
+    assert_eq!(keys(&properties["links"]["properties"]), keys(&manifest["links"]));
+    assert_eq!(keys(&properties["dependencies"]["items"]["properties"]), keys(&manifest["dependencies"][0]));
+    assert!(!fits(&GOOD.replace("description = \"Finds", "descripton = \"Finds")));
+    let capabilities = properties["permissions"]["items"]["properties"]["capability"]["enum"].clone();
+    let all: Vec<_> = Capability::ALL.iter().map(|capability| capability.as_str()).collect();
+    assert_eq!(capabilities, serde_json::json!(all));
 }

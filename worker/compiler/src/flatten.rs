@@ -7,7 +7,9 @@ use wasmtime::component::Type;
 use wasmtime::component::types::{Component, ComponentFunc, ComponentItem};
 
 /// The interface that makes a component a plugin with declared tools.
-const TOOL_INTERFACE: &str = "stockade:plugin/tool@0.1.";
+const TOOL_INTERFACE: &str = "stockade:plugin/tool@";
+/// The line of it that hosts speak; of several that a component exports, it is this one.
+const SPOKEN: &str = "stockade:plugin/tool@0.1.";
 
 /// What is over a bound of the report, in words.
 type TooLarge = String;
@@ -27,7 +29,10 @@ pub(crate) fn world(engine: &Engine, component: &Component) -> Result<World, Too
             ComponentItem::ComponentFunc(function) => {
                 world.exports.push(flat.export(name, &function)?);
             }
-            ComponentItem::ComponentInstance(_) if name.starts_with(TOOL_INTERFACE) => {
+            ComponentItem::ComponentInstance(_)
+                if name.starts_with(TOOL_INTERFACE)
+                    && (world.tool_interface.is_none() || name.starts_with(SPOKEN)) =>
+            {
                 world.tool_interface = Some(bounded(name)?);
             }
             // Other exports are normal and never called.

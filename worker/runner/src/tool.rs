@@ -115,6 +115,9 @@ impl Plugin {
     }
 
     fn run(&self, store: &mut Store<State>, instance: Instance, call: &Call) -> wasmtime::Result<Outcome> {
+        if call.tool.is_empty() {
+            return Ok(Outcome::Value("null".to_owned()));
+        }
         let Some(tool) = &self.linked.tool else { return self.run_function(store, instance, call) };
         let function = instance.get_typed_func::<(&str, &str), Answer>(&mut *store, tool)?;
         let (answer,) = function.call(store, (&call.tool, &call.arguments))?;

@@ -1,6 +1,7 @@
 mod control;
 mod package;
 mod policy;
+mod preflight;
 mod signing;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use crate::serve::SupervisionFile;
 pub(crate) use control::*;
 pub(crate) use package::*;
 pub(crate) use policy::*;
+pub(crate) use preflight::*;
 pub(crate) use signing::*;
 
 /// Runs plugins that you do not trust.
@@ -94,6 +96,10 @@ pub(crate) enum Command {
     /// runs.
     #[command(after_help = exit::TABLE)]
     Inspect(InspectCommand),
+    /// Look at plugins as an install does: files, manifest, imports, permissions, signature, whether they come up. Says
+    /// what is wrong, where, and what to do.
+    #[command(after_help = exit::TABLE)]
+    Preflight(PreflightCommand),
     /// Make keys to sign with.
     Key(KeyArguments),
     /// Sign a plugin, or the organisation's policy, beside whoever has signed it before.
@@ -360,6 +366,7 @@ impl Command {
                 PolicyCommand::Explain { weighing, .. } => weighing.output.format,
                 PolicyCommand::Check { output, .. } | PolicyCommand::Test { output, .. } => output.format,
             },
+            Self::Preflight(command) => command.format.for_failures(),
             Self::Pack(command) => command.output.format,
             Self::Unpack(command) => command.output.format,
             Self::Inspect(command) => command.output.format,

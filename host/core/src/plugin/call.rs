@@ -130,6 +130,19 @@ impl Inner {
         self.counted(tool, Outcome { elapsed: began.elapsed(), call: Some(id), ..outcome })
     }
 
+    /// Has a new worker make an instance of the component, and nothing else.
+    pub(super) fn instantiate(&self) -> Result<Outcome, HostError> {
+        let mut session = self.launch()?;
+        let (allowance, began) = (deadline(None, &self.profile.limits)?, Instant::now());
+        let call = Call { call: 0, tool: String::new(), arguments: String::new() };
+        let id = self.host.0.call_id();
+        let order = Order { call, id, began, until: began + allowance, allowance, caller: None };
+        Ok(match session.call(order) {
+            Ok(returned) => Outcome::returned(returned),
+            Err((cause, end)) => Outcome::killed(cause, end),
+        })
+    }
+
     fn conduct_blocking(&self, order: Order) -> Outcome {
         let until = order.until;
         if let Err(outcome) = self.passes() {

@@ -240,6 +240,12 @@ impl Plugin {
         Box::pin(self.0.call(tool, arguments, CallOptions::default(), Some(caller)))
     }
 
+    /// Whether a worker can make an instance of it. Runs what a component does by itself when it is brought up, and none
+    /// of its tools.
+    pub(crate) fn instantiate(&self) -> Result<Outcome, HostError> {
+        self.0.instantiate()
+    }
+
     /// [`call`](Self::call) on this thread. Must not be used inside an async runtime. The start of a worker, where one
     /// has to be started, is not cut short: it waits for a disk.
     pub fn call_blocking(&self, tool: &str, arguments: &str, options: CallOptions) -> Outcome {
