@@ -42,11 +42,18 @@ enum Target {
     AuditLine,
     /// A plugin's manifest.
     Manifest,
+    /// A plugin in one file.
+    Package,
 }
 
 /// Every target, and how many parts of ten of the time it gets: the session most, since it is the slowest.
-const TARGETS: [(Target, u64); 4] =
-    [(Target::Decode, 2), (Target::Session, 5), (Target::AuditLine, 1), (Target::Manifest, 2)];
+const TARGETS: [(Target, u64); 5] = [
+    (Target::Decode, 2),
+    (Target::Session, 4),
+    (Target::AuditLine, 1),
+    (Target::Manifest, 2),
+    (Target::Package, 1),
+];
 
 /// One input that takes longer is a finding: seconds. A call's deadline in the session is far below.
 const STUCK: u32 = 20;
@@ -64,6 +71,7 @@ impl Target {
             Self::Session => "session",
             Self::AuditLine => "audit-line",
             Self::Manifest => "manifest",
+            Self::Package => "package",
         }
     }
 
@@ -73,6 +81,8 @@ impl Target {
             Self::Decode | Self::Manifest => 4096,
             Self::Session => 2048,
             Self::AuditLine => 8192,
+            // The least package has 10 KiB.
+            Self::Package => 16_384,
         }
     }
 }

@@ -11,10 +11,12 @@ pub mod corpus;
 mod decode;
 mod manifest;
 pub mod mutate;
+mod package;
 pub mod seeds;
 mod session;
 
 pub use audit_line::audit_line;
 pub use decode::decode;
 pub use manifest::manifest;
+pub use package::package;
 pub use session::{close, session};

@@ -15,6 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some("session") => seeds::session(),
         Some("audit-line") => seeds::audit_line(),
         Some("manifest") => seeds::manifest(),
+        Some("package") => seeds::package(),
         _ => return Err(format!("no target {}", target.display()).into()),
     };
     std::fs::create_dir_all(&folder)?;

@@ -8,8 +8,10 @@ use stockade_ipc::{
     Outcome, PROTOCOL, Param, Refused, Rejected, Return, Stat, ToHost, ToWorker, ToolError, ToolInfo, Trap,
     WitType, World,
 };
+use stockade_package::archive::{Interfaces, Parts, pack};
 use stockade_policy::{Budget, Grant, Grants, GuestPath, HttpScheme, Rule, Scope, Source};
 
+use crate::package::COMPONENT;
 use crate::session::CALL;
 
 fn world() -> World {
@@ -387,4 +389,29 @@ pub fn manifest() -> Vec<Vec<u8>> {
     inputs.push(format!("{head}[a.b.c]\nd = {{ e = [[1, 2.5], [true, 1979-05-27T07:32:00Z]] }}\n"));
     inputs.push(head.replace("c.wasm", "../c.wasm"));
     inputs.into_iter().map(String::into_bytes).collect()
+}
+
+/// Packages, their configurations, and manifests to make packages of: a byte says which.
+pub fn package() -> Vec<Vec<u8>> {
+    let manifests = manifest();
+    let parts = |signature: Option<&str>| Parts {
+        manifest: String::from_utf8_lossy(&manifests[0]).into_owned(),
+        signature: signature.map(str::to_owned),
+        interfaces: Interfaces { exports: vec!["f".into()], imports: vec!["wasi:cli/stdout@0.2.6".into()] },
+        component: COMPONENT.to_vec(),
+    };
+    let kind = |kind: u8, bytes: &[u8]| [&[kind], bytes].concat();
+    let mut inputs = Vec::new();
+    for signature in
+        [None, Some("{\"payloadType\":\"application/vnd.in-toto+json\",\"payload\":\"\",\"signatures\":[]}")]
+    {
+        let package = pack(&parts(signature)).bytes;
+        let at = |text: &[u8]| package.windows(text.len()).position(|window| window == text);
+        let (from, to) = (at(b"{\"created").expect("a configuration"), at(b"}}\0").expect("its end") + 2);
+        inputs.push(kind(1, &package[from..to]));
+        inputs.push(kind(0, &package));
+    }
+    inputs.extend(manifests.iter().map(|manifest| kind(2, manifest)));
+    inputs.push(kind(2, b"manifest = 1\0{}"));
+    inputs
 }
