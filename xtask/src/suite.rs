@@ -59,7 +59,8 @@ pub(crate) struct Stage {
     examples: PathBuf,
     home: Option<PathBuf>,
     tmp: Option<PathBuf>,
-    prometheus: Option<PathBuf>,
+    /// Programs of others, by the variables that tests find them by.
+    peers: Vec<(&'static str, PathBuf)>,
 }
 
 /// Runs the suite; false when something failed.
@@ -67,13 +68,13 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let began = Instant::now();
     let dist = programs::build(false)?;
     let skipped_guests = crate::build_guests()?;
-    let prometheus = crate::prometheus::find();
+    let peers = crate::peers::find();
     let tests = build_tests(options)?;
     eprintln!("everything built in {}\n", seconds(began.elapsed()));
 
     let root = geteuid().is_root();
     let mut stage = Stage::own(dist)?;
-    stage.prometheus = prometheus;
+    stage.peers = peers;
     let mut total = Counts { skipped: skipped_guests.len(), skips: skipped_guests, ..Counts::default() };
     total += part(&stage, &tests, Size::Fast, options)?;
     if root {
@@ -108,7 +109,7 @@ impl Stage {
             examples: workspace::root().join("examples"),
             home: None,
             tmp: None,
-            prometheus: None,
+            peers: Vec::new(),
         })
     }
 
@@ -284,7 +285,7 @@ fn one(stage: &Stage, test: &Executable, size: Size, options: &Options) -> Resul
         .env("CARGO_MANIFEST_DIR", &folder)
         .env("STOCKADE_DIST", &stage.dist)
         .env("STOCKADE_GUESTS", &stage.guests)
-        .envs(stage.prometheus.iter().map(|program| ("STOCKADE_PROMETHEUS", program)))
+        .envs(stage.peers.iter().cloned())
         .env("STOCKADE_EXAMPLES", &stage.examples)
         .env("STOCKADE_TEST_USER", stage.user)
         .env("INSTA_WORKSPACE_ROOT", &stage.tree)

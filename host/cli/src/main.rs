@@ -21,6 +21,7 @@ mod policy;
 mod preflight;
 mod programs;
 mod progress;
+mod registry;
 mod run;
 mod serve;
 mod setup;
@@ -81,6 +82,8 @@ fn main() -> ExitCode {
         Command::Pack(command) => package::pack(&command),
         Command::Unpack(command) => package::unpack(&command),
         Command::Inspect(command) => package::inspect(&command),
+        Command::Push(command) => registry::push(&command),
+        Command::Pull(command) => registry::pull(&command),
         Command::Preflight(command) => preflight::run(&command),
         Command::Key(arguments) => signing::key(&arguments),
         Command::Sign(command) => signing::sign(&command),

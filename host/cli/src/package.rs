@@ -39,7 +39,7 @@ fn look(looking: &Looking, package: &Package) -> Result<(World, Vec<Tool>), Fail
 }
 
 /// What a package's file is called, where nobody says otherwise.
-fn usual_name(identity: &Identity) -> PathBuf {
+pub(crate) fn usual_name(identity: &Identity) -> PathBuf {
     format!("{}-{}{PACKAGE_SUFFIX}", identity.name.replace('/', "-"), identity.version).into()
 }
 

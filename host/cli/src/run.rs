@@ -120,15 +120,18 @@ impl Built<'_> {
             builder = builder.model(name, model);
         }
         for path in self.trust {
-            let pem = std::fs::read(path).map_err(|error| {
-                let message = format!("{}: {error}", path.display());
-                let next = "name a file in PEM form that you can read";
-                Failure::usage("not-a-certificate", "--trust", message, next)
-            })?;
-            builder = builder.trust(pem);
+            builder = builder.trust(certificates(path)?);
         }
         more(builder)?.build().map_err(|error| Failure::of(&error))
     }
+}
+
+/// A file with certificate authorities.
+pub(crate) fn certificates(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|error| {
+        let message = format!("{}: {error}", path.display());
+        Failure::usage("not-a-certificate", "--trust", message, "name a file in PEM form that you can read")
+    })
 }
 
 /// What came of a call, here or in a host elsewhere.

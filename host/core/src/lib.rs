@@ -49,6 +49,7 @@ mod meter;
 mod metrics;
 mod model;
 mod notify;
+pub mod oci;
 mod outcome;
 mod plugin;
 mod preflight;

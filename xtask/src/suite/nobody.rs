@@ -50,7 +50,7 @@ pub(super) fn stage(stage: &Stage, tests: &[Executable]) -> Result<Copied> {
             examples: folder.join("tree/examples"),
             home: Some(folder.join("home")),
             tmp: Some(folder.join("tmp")),
-            prometheus: None,
+            peers: Vec::new(),
         },
         tests: Vec::new(),
         apart: folder.join("apart"),

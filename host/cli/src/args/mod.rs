@@ -2,6 +2,7 @@ mod control;
 mod package;
 mod policy;
 mod preflight;
+mod registry;
 mod signing;
 
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ pub(crate) use control::*;
 pub(crate) use package::*;
 pub(crate) use policy::*;
 pub(crate) use preflight::*;
+pub(crate) use registry::*;
 pub(crate) use signing::*;
 
 /// Runs plugins that you do not trust.
@@ -96,6 +98,12 @@ pub(crate) enum Command {
     /// runs.
     #[command(after_help = exit::TABLE)]
     Inspect(InspectCommand),
+    /// Push a package to an OCI registry, as it is.
+    #[command(after_help = exit::TABLE)]
+    Push(PushCommand),
+    /// Pull a package from an OCI registry: the same bytes that were pushed.
+    #[command(after_help = exit::TABLE)]
+    Pull(PullCommand),
     /// Look at plugins as an install does: files, manifest, imports, permissions, signature, whether they come up. Says
     /// what is wrong, where, and what to do.
     #[command(after_help = exit::TABLE)]
@@ -366,6 +374,8 @@ impl Command {
                 PolicyCommand::Explain { weighing, .. } => weighing.output.format,
                 PolicyCommand::Check { output, .. } | PolicyCommand::Test { output, .. } => output.format,
             },
+            Self::Push(command) => command.output.format,
+            Self::Pull(command) => command.output.format,
             Self::Preflight(command) => command.format.for_failures(),
             Self::Pack(command) => command.output.format,
             Self::Unpack(command) => command.output.format,

@@ -6,6 +6,7 @@ mod address;
 mod body;
 mod connect;
 mod exchange;
+pub(crate) mod plain;
 mod post;
 
 use std::io;

@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ArchiveError, Parts};
+use super::{ArchiveError, Blob, BlobName, Blobs, MAX_CONFIG, Parts};
+use crate::package::MAX_COMPONENT;
 use crate::sha256;
 
 /// The first file, which says that the rest is a layout.
@@ -13,7 +14,7 @@ const BLOBS: &str = "blobs/sha256/";
 
 const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
-const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(super) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG_TYPE: &str = "application/vnd.wasm.config.v0+json";
 const COMPONENT_TYPE: &str = "application/wasm";
 
@@ -90,6 +91,19 @@ struct Index<'a> {
     manifests: [Descriptor<'a>; 1],
 }
 
+/// What a manifest says of a blob.
+#[derive(Deserialize)]
+struct Named {
+    digest: String,
+    size: u64,
+}
+
+#[derive(Deserialize)]
+struct Naming {
+    config: Named,
+    layers: Vec<Named>,
+}
+
 /// The files of a package, in their order.
 pub(super) struct Files<'a> {
     index: Vec<u8>,
@@ -105,6 +119,17 @@ pub(super) struct Files<'a> {
 pub(super) type File<'a> = (&'a str, &'a [u8], &'static str);
 
 impl Files<'_> {
+    /// What a registry keeps of it.
+    pub(super) fn blobs(self) -> Blobs {
+        let digest = |path: &str| path.replacen(BLOBS, "sha256:", 1);
+        let [_, config, component] = &self.paths;
+        Blobs {
+            config: Blob { digest: digest(config), bytes: self.config },
+            component: Blob { digest: digest(component), bytes: self.component.to_vec() },
+            manifest: Blob { digest: self.digest, bytes: self.manifest },
+        }
+    }
+
     pub(super) fn list(&self) -> [File<'_>; 5] {
         let [manifest, config, component] = &self.paths;
         [
@@ -157,6 +182,23 @@ pub(super) fn files(parts: &Parts) -> Files<'_> {
     });
     let paths = [path(&of_manifest), path(&of_config), path(&layer)];
     Files { index, manifest, config, component, paths, digest: of_manifest }
+}
+
+/// The blobs that a manifest names: configuration and component. What else it says, and whether it is the manifest of what
+/// they are, shows when it is made again.
+pub(super) fn named(manifest: &[u8]) -> Result<[BlobName; 2], ArchiveError> {
+    let naming: Naming = serde_json::from_slice(manifest)
+        .map_err(|_| ArchiveError::Shape("its manifest in the registry is not that of a package"))?;
+    let layers: [Named; 1] = naming
+        .layers
+        .try_into()
+        .map_err(|_| ArchiveError::Shape("it has other layers than the one of a package"))?;
+    let [component] = layers;
+    let bounded = |named: Named, most: u64| match named.size <= most {
+        true => Ok(BlobName { digest: named.digest, bytes: named.size }),
+        false => Err(ArchiveError::Shape("it is larger than a package can be")),
+    };
+    Ok([bounded(naming.config, MAX_CONFIG)?, bounded(component, MAX_COMPONENT)?])
 }
 
 /// What a configuration and a component say. Digests and everything else that follows from them is not looked at here: the

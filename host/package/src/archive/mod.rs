@@ -15,8 +15,14 @@ use std::path::Path;
 
 use serde_json::Error as JsonError;
 use stockade_ipc::World;
+use stockade_policy::stands;
 
 pub use layout::Interfaces;
+
+/// The media type of a package's manifest, by which registries know it.
+pub const MANIFEST_TYPE: &str = layout::MANIFEST_TYPE;
+/// Largest manifest of a package: 16 KiB. Ours has some 500 bytes; a registry can send anything.
+pub const MAX_PACKAGE_MANIFEST: u64 = 16 * 1024;
 
 use crate::folder::{self, Entry};
 use crate::manifest::{MANIFEST_FILE, MAX_MANIFEST};
@@ -168,6 +174,49 @@ pub struct Packed {
     pub digest: String,
 }
 
+/// Some bytes by their digest, `sha256:` and 64 digits, as registries keep them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blob {
+    /// What names it.
+    pub digest: String,
+    /// All of it.
+    pub bytes: Vec<u8>,
+}
+
+/// A blob that is elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlobName {
+    /// What names it. Hostile text.
+    pub digest: String,
+    /// How large it is said to be; no more than it can be.
+    pub bytes: u64,
+}
+
+/// A package in the form in which a registry keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blobs {
+    /// Its configuration.
+    pub config: Blob,
+    /// Its component.
+    pub component: Blob,
+    /// The manifest, whose digest is the package's.
+    pub manifest: Blob,
+}
+
+/// A package as a registry keeps it.
+pub fn blobs(parts: &Parts) -> Blobs {
+    layout::files(parts).blobs()
+}
+
+/// The configuration and the component of the package with this manifest.
+///
+/// # Errors
+///
+/// It is none of a package.
+pub fn named_blobs(manifest: &[u8]) -> Result<[BlobName; 2], ArchiveError> {
+    layout::named(manifest)
+}
+
 /// Makes a package: the same bytes for the same parts.
 pub fn pack(parts: &Parts) -> Packed {
     let files = layout::files(parts);
@@ -185,6 +234,20 @@ pub fn write(path: &Path, package: &[u8]) -> Result<(), PackageError> {
 }
 
 impl Parts {
+    /// What a registry has sent.
+    ///
+    /// # Errors
+    ///
+    /// It is not what a package makes there.
+    pub fn of_blobs(manifest: &[u8], config: &[u8], component: &[u8]) -> Result<Parts, ArchiveError> {
+        let parts = layout::parts(config, component)?;
+        let made = blobs(&parts);
+        match made.manifest.bytes == manifest && made.config.bytes == config || !stands("package.canonical") {
+            true => Ok(parts),
+            false => Err(ArchiveError::Shape("it is spelled otherwise than a package")),
+        }
+    }
+
     /// Puts what is in a package into a new folder, from which it can be loaded, or packed again.
     ///
     /// # Errors
