@@ -329,6 +329,30 @@ fn e13_what_a_registry_sends_is_what_was_asked_for_or_nothing_is_kept() {
     assert_eq!(pull(&made, &lying(&blobs, |_| None), &wrong), "registry-answer");
 }
 
+/// Twenty seconds, so among the slow tests.
+#[test]
+#[ignore = "waits for 20 seconds"]
+fn e13_a_registry_that_drips_is_left() {
+    let made = made();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let name = format!("localhost:{}", listener.local_addr().expect("an address").port());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+            while stream.write_all(b" ").is_ok() {
+                thread::sleep(Duration::from_millis(200));
+            }
+        }
+    });
+    let began = Instant::now();
+    assert_eq!(
+        made.code(&["pull", &format!("oci://{name}/acme/stats:1"), "-o", "x.tar", "--plain-http"]),
+        "registry-unreachable"
+    );
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+}
+
 fn open(made: &Made) -> Parts {
     stockade_package::archive::Archive::open(&made.file).expect("a package").parts
 }

@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use stockade_policy::HttpTarget;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::Egress;
 use super::connect::connect;
@@ -19,6 +19,9 @@ use super::exchange::Failure;
 
 /// To connect.
 const CONNECT: Duration = Duration::from_secs(10);
+
+/// Bytes a second that a body has to come at, over all of it: a drop now and then would keep us for good.
+const SLOWEST: u64 = 32 * 1024;
 
 /// Every address: an operator who names one means it.
 pub(crate) fn anywhere() -> [IpNet; 2] {
@@ -63,12 +66,13 @@ pub(crate) async fn send(
     timeout_at(until, answered).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
-/// All of a response's body; an error where it is longer than `most`, or stands still for longer than `patience`.
-pub(crate) async fn all(body: Incoming, most: u64, patience: Duration) -> io::Result<Bytes> {
-    let mut body = body;
+/// All of a response's body; an error where it is longer than `most`, or takes longer than `patience` and what `most` takes
+/// at the slowest.
+pub(crate) async fn all(mut body: Incoming, most: u64, patience: Duration) -> io::Result<Bytes> {
+    let until = Instant::now() + patience + Duration::from_secs(most / SLOWEST);
     let mut all = BytesMut::new();
     loop {
-        let frame = timeout(patience, body.frame()).await;
+        let frame = timeout_at(until, body.frame()).await;
         let frame = frame.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
         let Some(frame) = frame.transpose().map_err(io::Error::other)? else { return Ok(all.freeze()) };
         let Ok(block) = frame.into_data() else { continue };

@@ -23,8 +23,8 @@ use crate::egress::{Egress, parts};
 
 /// For the head of an answer. A registry may check what it was sent before it answers: 64 MiB.
 const ANSWER: Duration = Duration::from_secs(120);
-/// Between two pieces of an answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// For the rest of it, besides what its length takes on a slow line.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Largest answer that is no blob and no manifest: 64 KiB.
 const MAX_ANSWER: u64 = 64 * 1024;
 /// How much of what a registry says is told.
