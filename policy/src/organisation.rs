@@ -8,18 +8,16 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::trust::{self, PublisherTable, Trust, TrustTable};
 use crate::{
-    Capability, Limit, NoKey, Pattern, PluginType, PublicKey, ScopeError, Source, Unit, is_name,
-    is_plugin_name, is_plugin_part, stands,
+    Capability, Limit, NoKey, Pattern, PluginType, ScopeError, Source, Unit, is_name, is_plugin_name,
+    is_plugin_part,
 };
 
 /// Rules of one document. Ten thousand are read in well under 50 ms; nobody reviews more.
 const MAX_RULES: usize = 20_000;
 /// People who may approve.
 const MAX_PEOPLE: usize = 256;
-/// Publishers whose keys are named, and keys of one of them.
-const MAX_PUBLISHERS: usize = 10_000;
-const MAX_KEYS: usize = 64;
 /// Largest document: 8 MiB.
 const MAX_DOCUMENT: usize = 8 * 1024 * 1024;
 /// Longest reason of a rule, in bytes.
@@ -33,19 +31,10 @@ pub struct Policy {
     pub version: u32,
     /// Who says yes to what is above a profile's defaults.
     pub approvals: Approvers,
-    /// Publishers whose plugins have to be signed, by name.
-    pub publishers: BTreeMap<String, Publisher>,
+    /// Whom it believes, of those who sign plugins.
+    pub trust: Trust,
     /// In the order of the document.
     pub rules: Vec<PolicyRule>,
-}
-
-/// A publisher whose plugins have to be signed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Publisher {
-    /// The keys of which one has to have signed each of them.
-    pub keys: Vec<PublicKey>,
-    /// Where it stands, from 1.
-    pub line: u32,
 }
 
 /// Who may approve.
@@ -145,6 +134,23 @@ pub enum PolicyFault {
     /// Nobody could sign.
     #[error("no key of the publisher {0:?} is named")]
     NoKeys(String),
+    /// More signers than there are keys, or none.
+    #[error("{needed} of {keys} keys cannot have signed")]
+    Signers {
+        /// How many it takes.
+        needed: u32,
+        /// How many there are.
+        keys: usize,
+    },
+    /// A key that is neither a text nor a table with its end.
+    #[error("it is neither a key, nor a key with the last day on which it counts")]
+    Until,
+    /// What is to become of publishers that are not named.
+    #[error("{0:?} says nothing of other publishers")]
+    Others(String),
+    /// Something that cannot be revoked.
+    #[error("{0:?} is neither a key nor a digest")]
+    Revoked(String),
     /// A plugin of another publisher.
     #[error("{plugin:?} is no plugin of {publisher:?}: the rule would hold for none")]
     Nobody {
@@ -194,15 +200,11 @@ struct Document {
     #[serde(default)]
     approvals: ApprovalsTable,
     #[serde(default)]
+    trust: Option<Spanned<TrustTable>>,
+    #[serde(default)]
     publishers: BTreeMap<Spanned<String>, PublisherTable>,
     #[serde(default)]
     rules: Vec<Spanned<RuleTable>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PublisherTable {
-    keys: Vec<Spanned<String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -245,7 +247,7 @@ struct RuleTable {
 }
 
 /// A text, and how far its lines were counted: rules stand one behind the other.
-struct Places<'t> {
+pub(crate) struct Places<'t> {
     text: &'t str,
     counted: usize,
     line: usize,
@@ -253,7 +255,7 @@ struct Places<'t> {
 
 impl Places<'_> {
     /// The line of a place that is not before the one asked for last; of any other it is counted anew.
-    fn line(&mut self, at: usize) -> usize {
+    pub(crate) fn line(&mut self, at: usize) -> usize {
         let at = self.text.floor_char_boundary(at);
         if at < self.counted {
             (self.counted, self.line) = (0, 1);
@@ -263,7 +265,7 @@ impl Places<'_> {
         self.line
     }
 
-    fn error(&mut self, at: usize, fault: PolicyFault) -> PolicyError {
+    pub(crate) fn error(&mut self, at: usize, fault: PolicyFault) -> PolicyError {
         let at = self.text.floor_char_boundary(at);
         let before = &self.text[..at];
         let column = before.rsplit('\n').next().map_or(0, |rest| rest.chars().count()) + 1;
@@ -277,7 +279,7 @@ impl Policy {
         static BUILT_IN: LazyLock<Policy> = LazyLock::new(|| Policy {
             version: 0,
             approvals: Approvers { people: Vec::new(), needed: 1, command_line: true, longest: None },
-            publishers: BTreeMap::new(),
+            trust: Trust::default(),
             rules: Vec::new(),
         });
         &BUILT_IN
@@ -304,7 +306,7 @@ impl Policy {
             return Err(places.error(document.version.span().start, PolicyFault::Version));
         }
         let approvals = approvers(document.approvals, &mut places)?;
-        let publishers = publishers(document.publishers, &mut places)?;
+        let trust = trust::read(document.trust, document.publishers, &mut places)?;
         if let Some(one_too_many) = document.rules.get(MAX_RULES) {
             return Err(places.error(one_too_many.span().start, PolicyFault::TooLarge("20000 rules")));
         }
@@ -314,21 +316,7 @@ impl Policy {
             let rule = rule(table, &mut places, &mut ids)?;
             rules.push(rule);
         }
-        Ok(Policy { version: document.version.into_inner(), approvals, publishers, rules })
-    }
-
-    /// The publisher of a plugin, where its keys are named.
-    pub fn publisher_of(&self, plugin: &str) -> Option<&Publisher> {
-        self.publishers.get(plugin.split_once('/')?.0)
-    }
-
-    /// What stands in the way of a plugin whose publisher's keys are named, and that none of them has signed.
-    pub fn wants_signature(&self, plugin: &str, signed_by: &[PublicKey]) -> Option<Source> {
-        let (name, _) = plugin.split_once('/')?;
-        let Publisher { keys, line } = self.publishers.get(name)?;
-        let signed = keys.iter().any(|key| signed_by.contains(key)) || !stands("policy.publisher-key");
-        let id = format!("publishers.{name}");
-        (!signed).then_some(Source::Policy { version: self.version, id, line: *line })
+        Ok(Policy { version: document.version.into_inner(), approvals, trust, rules })
     }
 
     /// The rules that hold for a plugin.
@@ -389,42 +377,6 @@ fn approvers(table: ApprovalsTable, places: &mut Places<'_>) -> Result<Approvers
         needed,
         longest: table.longest_days.map(|days| u64::from(days) * DAY),
     })
-}
-
-fn publishers(
-    tables: BTreeMap<Spanned<String>, PublisherTable>,
-    places: &mut Places<'_>,
-) -> Result<BTreeMap<String, Publisher>, PolicyError> {
-    if tables.len() > MAX_PUBLISHERS {
-        return Err(places.error(0, PolicyFault::TooLarge("10000 publishers")));
-    }
-    let mut publishers = BTreeMap::new();
-    for (name, table) in tables {
-        let at = name.span().start;
-        if !is_plugin_part(name.get_ref()) {
-            return Err(places.error(at, PolicyFault::Publisher(name.into_inner())));
-        }
-        if table.keys.is_empty() {
-            return Err(places.error(at, PolicyFault::NoKeys(name.into_inner())));
-        }
-        if table.keys.len() > MAX_KEYS {
-            return Err(places.error(at, PolicyFault::TooLarge("64 keys of one publisher")));
-        }
-        let mut keys: Vec<PublicKey> = Vec::new();
-        for text in table.keys {
-            match text.get_ref().parse() {
-                Ok(key) if keys.contains(&key) => {}
-                Ok(key) => keys.push(key),
-                Err(why) => {
-                    let at = text.span().start;
-                    return Err(places.error(at, PolicyFault::Key { text: text.into_inner(), why }));
-                }
-            }
-        }
-        let line = u32::try_from(places.line(at)).unwrap_or(u32::MAX);
-        publishers.insert(name.into_inner(), Publisher { keys, line });
-    }
-    Ok(publishers)
 }
 
 fn rule(
@@ -538,6 +490,7 @@ impl PolicyFault {
             Self::Ceiling(_) => "policy-ceiling",
             Self::Address(_) => "policy-address",
             Self::Limit(_) => "policy-limit",
+            Self::Signers { .. } | Self::Until | Self::Others(_) | Self::Revoked(_) => "policy-trust",
             Self::Nothing => "policy-empty-rule",
             Self::People { .. } | Self::Person(_) => "policy-people",
             Self::Why => "policy-why",
@@ -559,6 +512,10 @@ impl PolicyFault {
             Self::Publisher(_) => "write what stands before the / of the plugins' names",
             Self::Nobody { .. } => "leave the publisher out, or name one of its plugins",
             Self::Key { .. } => "write what stands in the publisher's file of the public key",
+            Self::Signers { .. } => "need as many as there are keys, or fewer; at least one",
+            Self::Until => "write the last day on which it counts, as until = 2027-06-30",
+            Self::Others(_) => "write allow or refuse",
+            Self::Revoked(_) => "write a public key, or sha256: and the digest of a component or a package",
             Self::NoKeys(_) => "name a key that signs its plugins, or leave the publisher out",
             Self::Pattern(_) => {
                 "write a capability, as \"http\", or one with its resource, as \"http:api.example.org\""

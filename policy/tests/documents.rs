@@ -1,7 +1,7 @@
 //! The profile documents, and the table of interfaces.
 
 use stockade_policy::{
-    Capability, Interface, PluginType, Policy, Profile, ProfileError, PublicKey, Support, interface,
+    Capability, Interface, PluginType, Policy, Profile, ProfileError, PublicKey, Signed, Support, interface,
 };
 
 #[test]
@@ -187,26 +187,108 @@ fn what_needs_a_socket_or_sends_to_a_plugin_is_refused_and_named() {
     }
 }
 
+const COMPONENT: &str = "c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0";
+
+/// How many of these signatures count, until when if there is an end; or why the plugin is not believed.
+fn judged(policy: &Policy, plugin: &str, by: &[PublicKey], now: u64) -> String {
+    let signed = Signed { plugin, component: COMPONENT, package: Some("sha256:0f"), by };
+    let judged = policy.judge(&signed, now);
+    match (judged.distrust, judged.until) {
+        (Some(why), _) => why.to_string(),
+        (None, Some(until)) => format!("{} until {until}", judged.counted.len()),
+        (None, None) => judged.counted.len().to_string(),
+    }
+}
+
+fn keys() -> [PublicKey; 3] {
+    [1, 2, 3].map(|byte| PublicKey::new([byte; 32]))
+}
+
+#[test]
+fn e4_as_many_different_keys_have_to_have_signed_as_are_needed() {
+    let [a, b, c] = keys();
+    let text = format!("format = 1\nversion = 1\n[publishers.acme]\nkeys = [\"{a}\", \"{b}\"]\nneeded = 2\n");
+    let policy = Policy::parse(&text).unwrap();
+    assert_eq!(judged(&policy, "acme/x", &[a, b], 0), "2");
+    let few =
+        "is signed by 1 keys of its publisher, and it takes 2 (policy v1, rule publishers.acme, line 3)";
+    assert_eq!(judged(&policy, "acme/x", &[a, c], 0), few);
+    assert_eq!(judged(&policy, "acme/x", &[a, a], 0), few, "one key twice");
+}
+
+#[test]
+fn e5_keys_count_until_their_last_day_is_over() {
+    let [a, b, c] = keys();
+    let of = |key, day| format!("{{ key = \"{key}\", until = {day} }}");
+    let text = format!(
+        "format = 1\nversion = 1\n[publishers.acme]\nkeys = [{}, {}, \"{c}\"]\nneeded = 2\n",
+        of(a, "1970-01-01"),
+        of(b, "1970-01-03")
+    );
+    let policy = Policy::parse(&text).unwrap();
+    const DAY: u64 = 86_400;
+    // One of three may end, and then one of the two that are needed does.
+    assert_eq!(judged(&policy, "acme/x", &[a, b, c], 0), format!("3 until {}", 3 * DAY));
+    assert_eq!(judged(&policy, "acme/x", &[a, c], DAY - 1), format!("2 until {DAY}"));
+    assert!(judged(&policy, "acme/x", &[a, c], DAY).starts_with("is signed by 1 keys"));
+    assert_eq!(judged(&policy, "acme/x", &[b, c], DAY), format!("2 until {}", 3 * DAY));
+}
+
+#[test]
+fn e6_what_is_revoked_counts_for_nobody_and_is_not_believed() {
+    let [a, b, _] = keys();
+    let policy = |revoked: &str| {
+        let text =
+            format!("[trust]\nrevoked = [\"{revoked}\"]\n[publishers.acme]\nkeys = [\"{a}\", \"{b}\"]\n");
+        Policy::parse(&format!("format = 1\nversion = 1\n{text}")).unwrap()
+    };
+    let key = policy(&a.to_string());
+    assert!(judged(&key, "acme/x", &[a], 0).starts_with("is not signed by a key"));
+    assert_eq!(judged(&key, "acme/x", &[a, b], 0), "1");
+    assert_eq!(judged(&key, "other/x", &[a], 0), "0", "for nobody, not only for its publisher");
+    let revoked = "was revoked (policy v1, rule trust, line 3)";
+    assert_eq!(judged(&policy(&format!("sha256:{COMPONENT}")), "other/x", &[b], 0), revoked);
+    let other = format!("sha256:{}", "00".repeat(32));
+    assert_eq!(judged(&policy(&other), "acme/x", &[b], 0), "1");
+}
+
+#[test]
+fn publishers_whom_nobody_has_named_can_be_kept_out() {
+    let policy = |others: &str| {
+        Policy::parse(&format!("format = 1\nversion = 1\n[trust]\nothers = \"{others}\"\n")).unwrap()
+    };
+    assert_eq!(judged(&policy("allow"), "any/x", &keys(), 0), "3");
+    let refused = "is of a publisher whom the policy does not name (policy v1, rule trust, line 3)";
+    assert_eq!(judged(&policy("refuse"), "any/x", &keys(), 0), refused);
+}
+
 #[test]
 fn a_publishers_keys_are_named_or_it_is_told_where_they_are_not() {
     let key = format!("ed25519:{}", "0a".repeat(32));
     let policy = |text: &str| Policy::parse(&format!("format = 1\nversion = 3\n{text}"));
     let named = policy(&format!("\n[publishers.acme]\nkeys = [\"{key}\", \"{key}\"]\n")).unwrap();
     let signer: PublicKey = key.parse().unwrap();
-    assert_eq!(named.publishers["acme"].keys, [signer]);
-    assert_eq!(named.wants_signature("acme/deps", &[signer]), None);
+    assert_eq!(named.trust.publishers["acme"].keys.len(), 1);
+    assert_eq!(judged(&named, "acme/deps", &[signer], 0), "1");
     let other = PublicKey::new([1; 32]);
-    let wanted = named.wants_signature("acme/deps", &[other]).unwrap().to_string();
-    assert_eq!(wanted, "policy v3, rule publishers.acme, line 4");
+    let wanted = "is not signed by a key of its publisher (policy v3, rule publishers.acme, line 4)";
+    assert_eq!(judged(&named, "acme/deps", &[other], 0), wanted);
     // A name that only begins like it, and one that nobody named.
-    assert_eq!(named.wants_signature("acme-labs/deps", &[]), None);
-    assert_eq!(named.wants_signature("local/deps", &[]), None);
+    assert_eq!(judged(&named, "acme-labs/deps", &[], 0), "0");
+    assert_eq!(judged(&named, "local/deps", &[], 0), "0");
     for (text, code, place) in [
         ("[publishers.Acme]\nkeys = []", "policy-plugin", (3, 13)),
         ("[publishers.acme]\nkeys = []", "policy-key", (3, 13)),
         ("[publishers.acme]\nkeys = [\"ed25519:0A\"]", "policy-key", (4, 9)),
         ("[publishers.acme]\nkey = []", "policy-syntax", (4, 1)),
         ("[publishers]\nacme = 1", "policy-syntax", (4, 8)),
+        ("[publishers.acme]\nkeys = [1]", "policy-trust", (4, 9)),
+        ("[publishers.acme]\nkeys = [{ key = \"x\", until = 2027-01-01 }]", "policy-key", (4, 9)),
+        ("[publishers.acme]\nkeys = [{ key = \"x\" }]", "policy-trust", (4, 9)),
+        ("[publishers.acme]\nkeys = [{ key = \"x\", until = 2027-01-01T00:00:00Z }]", "policy-trust", (4, 9)),
+        ("[trust]\nothers = \"maybe\"", "policy-trust", (4, 10)),
+        ("[trust]\nrevoked = [\"sha256:0A\"]", "policy-trust", (4, 12)),
+        ("[trust]\nother = 1", "policy-syntax", (4, 1)),
     ] {
         let error = policy(text).unwrap_err();
         assert_eq!((error.fault.code(), (error.line, error.column)), (code, place), "{text}: {error}");

@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 use stockade_audit::Reader;
 use stockade_package::signature::{SigningKey, sign_plugin};
-use stockade_package::{CODES, HOST_VERSION};
+use stockade_package::{CODES, HOST_VERSION, sha256};
 use stockade_tests::served::Site;
 use stockade_tests::{example, guest};
 
@@ -306,11 +306,16 @@ fn shown() -> BTreeMap<&'static str, Value> {
     let two = two.clone() + &two.replace("a.example", "b.example");
     b.more("too-many-grants", &two);
     b.more("forbidden-by-policy", &two);
-    b.more("publisher-not-signed", "");
+    for name in ["publisher-not-signed", "unknown-publisher", "revoked"] {
+        b.more(name, "");
+    }
+    let component = sha256(&fs::read(guest("greet-rust.wasm")).expect("the guest is built"));
     let key = SigningKey::generate().expect("random bytes").public();
     let policies = [
         ("too-many-grants", "[[rules]]\nid = \"few\"\nceiling = { http = 1 }\n".to_owned()),
         ("forbidden-by-policy", "[[rules]]\nid = \"no-a\"\nforbid = [\"http:a.example.org\"]\n".to_owned()),
+        ("unknown-publisher", "[trust]\nothers = \"refuse\"\n".to_owned()),
+        ("revoked", format!("[trust]\nrevoked = [\"sha256:{component}\"]\n")),
         ("publisher-not-signed", format!("[publishers.acme]\nkeys = [\"{key}\"]\n")),
     ];
     for (name, policy) in policies {

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 use stockade_audit::{Layer, Reader};
-use stockade_tests::served::{Site, until};
+use stockade_tests::served::{Site, lives, until};
 use stockade_tests::{dist, example, skipped};
 
 fn text(bytes: &[u8]) -> String {
@@ -279,6 +279,79 @@ fn a_running_host_keeps_its_policy_where_the_new_one_is_not_signed() {
     yard.sign(&policy, "policy.pem");
     until("the signed one is taken", || yard.0.run(&["reload"]).status.success());
     drop(served);
+}
+
+/// Both while it runs and when it is loaded next; and what was not revoked is not touched.
+#[test]
+fn e6_a_revoked_plugin_ends_while_it_runs_and_does_not_come_back() {
+    let yard = Yard::new();
+    let key = yard.key("acme.pem");
+    let path = yard.path("acme/deps");
+    assert_eq!(yard.sign(&path, "acme.pem").status.code(), Some(0));
+    let component = fs::read(yard.folder("acme/deps").join("plugin.wasm")).unwrap();
+    let digest = format!("sha256:{}", stockade_package::sha256(&component));
+    let trust = |revoked: &[&str]| {
+        let revoked: Vec<_> = revoked.iter().map(|what| format!("\"{what}\"")).collect();
+        let publishers = format!("[publishers.acme]\nkeys = [\"{key}\"]\n");
+        yard.policy(&format!("[trust]\nrevoked = [{}]\n{publishers}", revoked.join(", ")))
+    };
+    let policy = trust(&[]);
+    // Another's, of another component.
+    yard.write("ecma/quiet", "1.0.0", "secret-scan");
+    yard.0.configure("policy = \"policy.toml\"\n");
+    for name in ["acme/deps", "ecma/quiet"] {
+        yard.0.file(name, "enabled = true\n");
+    }
+    let served = yard.0.serve();
+    let call = || yard.0.run(&["call", "acme/deps", "stats", "--args", r#"{"text":"a b"}"#]);
+    assert_eq!(call().status.code(), Some(0));
+    let (worker, quiet) = (served.status("acme/deps").workers, served.status("ecma/quiet").workers);
+    assert!(!worker.is_empty());
+
+    for revoked in [digest.as_str(), key.as_str()] {
+        trust(&[revoked]);
+        assert_eq!(yard.0.run(&["reload"]).status.code(), Some(0), "{}", served.said());
+        assert!(worker.iter().all(|pid| !lives(*pid)), "its worker lives on");
+        assert_ne!(call().status.code(), Some(0), "{revoked}");
+        let expected = if revoked == key { "publisher-not-signed" } else { "revoked" };
+        assert!(served.status("acme/deps").reason.starts_with(expected), "{:?}", served.status("acme/deps"));
+        assert_eq!(code(&yard.run(&policy)), "state-in-use", "a host runs here");
+        assert_eq!(served.status("ecma/quiet").workers, quiet, "nobody else is touched");
+    }
+    trust(&[]);
+    assert_eq!(yard.0.run(&["reload"]).status.code(), Some(0), "{}", served.said());
+    assert_eq!(call().status.code(), Some(0), "what is revoked no more runs again");
+    drop(served);
+
+    trust(&[&digest]);
+    assert_eq!(code(&yard.run(&policy)), "revoked");
+    trust(&[&key]);
+    assert_eq!(code(&yard.run(&policy)), "publisher-not-signed");
+    let records = Reader::open(yard.0.state().join("audit")).unwrap().map(Result::unwrap);
+    let why: Vec<String> = records
+        .filter(|entry| entry.record.operation == "signature" && entry.record.event == "refused")
+        .map(|entry| entry.record.reason.to_string())
+        .collect();
+    assert!(why.iter().any(|why| why.contains("was revoked (policy v1, rule trust")), "{why:?}");
+    assert!(why.len() >= 4, "while it ran, and each time that it was to be loaded: {why:?}");
+}
+
+#[test]
+fn e4_a_publisher_may_need_two_and_others_may_be_kept_out() {
+    let yard = Yard::new();
+    let (one, two) = (yard.key("one.pem"), yard.key("two.pem"));
+    let path = yard.path("acme/deps");
+    let policy = yard.policy(&format!("[publishers.acme]\nkeys = [\"{one}\", \"{two}\"]\nneeded = 2\n"));
+    yard.sign(&path, "one.pem");
+    yard.sign(&path, "one.pem");
+    assert_eq!(code(&yard.run(&policy)), "publisher-not-signed", "one key twice");
+    yard.sign(&path, "two.pem");
+    assert_eq!(yard.run(&policy).status.code(), Some(0));
+    let ended = format!("{{ key = \"{two}\", until = 2026-01-01 }}");
+    let policy = yard.policy(&format!("[publishers.acme]\nkeys = [\"{one}\", {ended}]\nneeded = 2\n"));
+    assert_eq!(code(&yard.run(&policy)), "publisher-not-signed", "its day is over");
+    let policy = yard.policy("[trust]\nothers = \"refuse\"\n");
+    assert_eq!(code(&yard.run(&policy)), "unknown-publisher");
 }
 
 fn set_private(folder: &std::path::Path) {

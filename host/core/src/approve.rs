@@ -3,13 +3,13 @@
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use stockade_audit::{Decision, Layer, Record};
-use stockade_policy::{Grants, Person, Policy, Source, stands};
+use stockade_policy::{Distrust, Grants, Person, Policy, Source, stands};
 
 use crate::approvals::{ApprovalRequest, ApprovalState, ApprovalStatus, Book};
 use crate::error::HostError;
 use crate::host::{Host, Inner};
 use crate::load::LoadRequest;
-use crate::plugin::Plugin;
+use crate::plugin::{Plugin, Withdrawal};
 use crate::weigh::{Lacking, Weighed};
 
 impl Inner {
@@ -29,7 +29,8 @@ impl Host {
         self.0.policy()
     }
 
-    /// Puts another policy in force, for what is loaded from here on.
+    /// Puts another policy in force, for what is loaded from here on. Plugins that it does not believe in are ended before
+    /// this returns, their calls too: those that were revoked, or whose publisher's keys have not signed them.
     pub fn set_policy(&self, policy: Policy) -> Result<(), HostError> {
         let before = self.0.policy();
         if *before == policy {
@@ -43,6 +44,7 @@ impl Host {
             .detail("rules", policy.rules.len() as i64);
         self.0.log.append_durable(&record).map_err(HostError::Audit)?;
         *self.0.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+        self.end_withdrawn(&self.0.registry.living());
         Ok(())
     }
 
@@ -92,9 +94,13 @@ impl Host {
         let changed = book.refresh(&self.0.state, &self.0.audit).map_err(HostError::Approvals)?;
         let over = book.expire(&self.0.log).map_err(HostError::Approvals)?;
         drop(book);
-        let any = changed || !over.is_empty();
+        let now = self.now();
+        let living = self.0.registry.living();
+        let is_over =
+            |plugin: &Plugin| plugin.until().is_some_and(|until| now >= until) && !plugin.is_withdrawn();
+        let any = changed || !over.is_empty() || living.iter().any(is_over);
         if any {
-            self.end_withdrawn(&self.0.registry.living());
+            self.end_withdrawn(&living);
         }
         Ok(any)
     }
@@ -125,22 +131,40 @@ impl Host {
         ends.min()
     }
 
-    /// Ends those of the plugins that run by an approval which nobody gives any more.
+    /// Ends those of the plugins that run by an approval which nobody gives any more, or in which the policy does not
+    /// believe any more.
     pub(crate) fn end_withdrawn(&self, plugins: &[Plugin]) {
+        let (policy, now) = (self.0.policy(), self.now());
         let by = |plugin: &Plugin| {
             plugin.grants().iter().find_map(|grant| match &grant.rule.source {
                 Source::Approval { number, .. } if !self.0.book().stands(*number) => Some(*number),
                 _ => None,
             })
         };
-        for plugin in plugins {
+        for plugin in plugins.iter().filter(|plugin| !plugin.is_withdrawn()) {
+            if let Some(why) = policy.judge(&plugin.signed(), now).distrust {
+                self.end_distrusted(plugin, why);
+                continue;
+            }
             let Some(number) = by(plugin) else { continue };
-            if stands("approvals.withdraw") && plugin.withdraw() {
+            if stands("approvals.withdraw") && plugin.withdraw(Withdrawal::Approval) {
                 tracing::warn!(
                     target: "stockade::host", plugin = %plugin.name(),
                     "it is ended: approval {number}, which it ran by, has ended; loaded anew it runs without"
                 );
             }
+        }
+    }
+
+    fn end_distrusted(&self, plugin: &Plugin, why: Distrust) {
+        let said = why.to_string();
+        if !stands("trust.withdraw") || !plugin.withdraw(Withdrawal::Distrust(why.clone())) {
+            return;
+        }
+        tracing::warn!(target: "stockade::host", plugin = %plugin.name(), "it is ended: it {said}");
+        // It has ended whether or not that can be written down.
+        if let Err(error) = plugin.record_distrust(&why) {
+            tracing::error!(target: "stockade::host", plugin = %plugin.name(), %error, "its end is not recorded");
         }
     }
 }

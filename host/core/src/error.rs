@@ -7,7 +7,7 @@ use stockade_audit::AuditError;
 use stockade_ipc::CompileFault;
 use stockade_ipc::bounds::CONFIG_VALUE;
 use stockade_package::{Explain, PackageError, Problem, SettingProblem};
-use stockade_policy::{GuestPath, Limits, Rule, Scope, Source, stands};
+use stockade_policy::{Distrust, GuestPath, Limits, Rule, Scope, Source, stands};
 
 use crate::approvals::BookError;
 use crate::boot::BootError;
@@ -117,13 +117,13 @@ pub enum HostError {
         /// What was written.
         url: String,
     },
-    /// The policy names the keys of the plugin's publisher, and none of them has signed it.
-    #[error("{plugin} is not signed by a key of its publisher ({by})")]
-    Unsigned {
+    /// The policy does not believe whoever has signed the plugin, or nobody has.
+    #[error("{plugin} {why}")]
+    Distrusted {
         /// `publisher/name`.
         plugin: String,
-        /// Where the keys stand.
-        by: Source,
+        /// Why.
+        why: Distrust,
     },
     /// A range of addresses that was opened by hand, and that the policy does not have.
     #[error("the policy does not open the addresses {range}")]
@@ -308,12 +308,20 @@ impl Explain for HostError {
             Self::CheckpointUrl { .. } => {
                 ("bad-checkpoint-url", "audit.urls".into(), "correct the address, or remove it".into())
             }
-            Self::Unsigned { plugin, .. } => (
-                "publisher-not-signed",
-                format!("plugin {plugin}"),
-                "get it from its publisher, signed; or name the key that has signed it in the policy, if you trust it"
-                    .into(),
-            ),
+            Self::Distrusted { plugin, why } => {
+                let (code, next_step) = match why {
+                    Distrust::Unsigned { .. } => (
+                        "publisher-not-signed",
+                        "get it from its publisher, signed; or name the key that has signed it in the policy, if you \
+                         trust it",
+                    ),
+                    Distrust::UnknownPublisher { .. } => {
+                        ("unknown-publisher", "name the publisher and its keys in the policy, if you trust it")
+                    }
+                    Distrust::Revoked { .. } => ("revoked", "do not use it: get another version from its publisher"),
+                };
+                (code, format!("plugin {plugin}"), next_step.into())
+            }
             Self::AddressRange { range } => (
                 "addresses-not-allowed",
                 format!("allow_addresses {range}"),

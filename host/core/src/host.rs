@@ -216,6 +216,9 @@ impl Host {
             hooks: package.hooks,
             lacking: weighed.lacking.clone(),
             signed_by: weighed.signed_by.clone(),
+            signers: package.signed_by,
+            package: package.digest,
+            trusted_until: weighed.trusted_until,
             meter,
             supervision,
         })

@@ -162,7 +162,8 @@ impl Host {
         let good = unknown.is_empty();
         findings.extend(unknown);
         let Ok(tools) = tools else { return Ok(Reached::World) };
-        if !good {
+        // What the policy does not believe in is looked at, and not run.
+        if !good || weighed.distrust.is_some() {
             return Ok(Reached::World);
         }
         let plugin = self.on_trial(package.clone(), Seen { artifact, world, tools })?;
@@ -221,7 +222,7 @@ fn signed(examined: &Examined, weighed: &Weighed) -> Option<Finding> {
     if examined.faults.iter().any(broken) {
         return None;
     }
-    if let Some(error) = weighed.unsigned() {
+    if let Some(error) = weighed.distrusted() {
         return Some(Finding::new(Check::Signature, Severity::Error, error.problem()));
     }
     let nobody = examined.suspect().is_some_and(|package| package.signed_by.is_empty());

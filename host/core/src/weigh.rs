@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use stockade_package::Package;
 use stockade_policy::{
-    Approval, Grant, Grants, Limit, Policy, Profile, PublicKey, Request, Resolution, Rule, Scope, Source,
-    Standard, Subject, Unresolved, stands, weigh,
+    Approval, Distrust, Grant, Grants, Judgement, Limit, Policy, Profile, PublicKey, Request, Resolution,
+    Rule, Scope, Signed, Source, Standard, Subject, Unresolved, stands, weigh,
 };
 
 use crate::error::HostError;
@@ -27,8 +27,10 @@ pub struct Weighed {
     pub component: String,
     /// The keys that have signed it; of those of its publisher's, where the policy names them.
     pub signed_by: Vec<PublicKey>,
-    /// Where the policy names keys of its publisher, none of which has signed it.
-    pub unsigned: Option<Source>,
+    /// Why the policy does not believe in it.
+    pub distrust: Option<Distrust>,
+    /// The second since 1970 from which on it will not, because keys of its publisher end.
+    pub trusted_until: Option<u64>,
     /// What holds for it: its profile, as the policy bends it.
     pub standard: Standard,
     /// The grants with their rules, and what was asked for and is not granted.
@@ -152,11 +154,11 @@ impl Weighed {
     /// What stands in the way of loading it: nobody whom the policy knows has signed it, or something is above a
     /// ceiling, or given by hand and forbidden.
     pub fn refusal(&self) -> Option<HostError> {
-        self.unsigned().or_else(|| self.resolution.unresolved.iter().find_map(refusal))
+        self.distrusted().or_else(|| self.resolution.unresolved.iter().find_map(refusal))
     }
 
-    pub(crate) fn unsigned(&self) -> Option<HostError> {
-        self.unsigned.clone().map(|by| HostError::Unsigned { plugin: self.plugin.clone(), by })
+    pub(crate) fn distrusted(&self) -> Option<HostError> {
+        self.distrust.clone().map(|why| HostError::Distrusted { plugin: self.plugin.clone(), why })
     }
 }
 
@@ -208,17 +210,19 @@ pub(crate) fn weighed(
 ) -> Weighed {
     let identity = &package.identity;
     let standard = Standard::of(Profile::of(identity.plugin_type), policy, &identity.name);
-    let mut signed_by = package.signed_by.clone();
-    if let Some(publisher) = policy.publisher_of(&identity.name) {
-        signed_by.retain(|key| publisher.keys.contains(key));
-    }
+    let signed = Signed {
+        plugin: &identity.name,
+        component: &component,
+        package: package.digest.as_deref(),
+        by: &package.signed_by,
+    };
+    let Judgement { counted: signed_by, distrust, until: trusted_until } = policy.judge(&signed, now);
     let subject = Subject {
         plugin: &identity.name,
         version: &identity.version,
         component: &component,
         signed_by: &signed_by,
     };
-    let unsigned = policy.wants_signature(&identity.name, &signed_by);
     let resolution = weigh(&standard, &subject, requests, approvals, now);
     let lacking = resolution.unresolved.iter().map(|unresolved| Lacking::of(unresolved, package)).collect();
     Weighed {
@@ -226,7 +230,8 @@ pub(crate) fn weighed(
         version: identity.version.to_string(),
         component,
         signed_by,
-        unsigned,
+        distrust,
+        trusted_until,
         standard,
         resolution,
         lacking,
@@ -250,7 +255,7 @@ impl LoadRequest {
 /// Refuses what no plugin of the type may have, whoever asked for it. What only lacks an approval, or is forbidden and
 /// was only asked for by the manifest, is left out, and the plugin runs without it.
 pub(crate) fn refuse(weighed: &Weighed, trail: &Trail) -> Result<(), HostError> {
-    if let Some(error) = weighed.unsigned() {
+    if let Some(error) = weighed.distrusted() {
         trail.not_loaded("signature", &weighed.plugin, &error.to_string())?;
         return Err(error);
     }

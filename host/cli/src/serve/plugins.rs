@@ -1,6 +1,6 @@
 //! The plugins that a running host is to have, and those that it has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,6 +25,9 @@ struct Entry {
 
 /// Why a plugin could not be loaded that may be loaded a moment later: the machine's doing, not the plugin's.
 const PASSING: [&str; 4] = ["launch-failed", "not-attested", "memory", "threads"];
+
+/// Why a plugin is not loaded that the policy does not believe in.
+const DISTRUSTED: [&str; 3] = ["revoked", "unknown-publisher", "publisher-not-signed"];
 
 impl Entry {
     /// Whether it was loaded, and may run still.
@@ -109,10 +112,7 @@ impl Plugins {
         for (name, entry) in &entries {
             match &entry.loaded {
                 Ok(plugin) => plugin.enter(),
-                Err(problem) => tracing::error!(
-                    target: "stockade::host", plugin = %name,
-                    "it cannot be loaded: {}. Next: {}; then reload the configuration", problem.message, problem.next_step
-                ),
+                Err(problem) => told(name, problem),
             }
         }
         *self.entries() = entries;
@@ -140,9 +140,16 @@ impl Plugins {
             }
         }
         let mut staged = load(host, fresh);
-        if let Some((name, problem)) =
-            staged.iter().find_map(|(name, entry)| Some((name, entry.loaded.as_ref().err()?)))
-        {
+        // One in which nobody believes any more does not run whether or not the reload is refused, and is not to keep the
+        // next thing that somebody revokes from being so.
+        let idle: BTreeSet<String> = {
+            let entries = self.entries();
+            entries.iter().filter(|(_, entry)| !entry.is_well()).map(|(name, _)| name.clone()).collect()
+        };
+        let is_refusal =
+            |name: &String, problem: &Problem| idle.contains(name) && DISTRUSTED.contains(&problem.code);
+        let failed = staged.iter().filter_map(|(name, entry)| Some((name, entry.loaded.as_ref().err()?)));
+        if let Some((name, problem)) = failed.into_iter().find(|(name, problem)| !is_refusal(name, problem)) {
             return Err(Problem {
                 code: "reload-refused",
                 field: name.clone(),
@@ -174,8 +181,9 @@ impl Plugins {
         let mut gone: Vec<Entry> = Vec::new();
         gone.extend(reloaded.removed.iter().filter_map(|name| entries.remove(name)));
         for (name, entry) in staged {
-            if let Ok(plugin) = &entry.loaded {
-                plugin.enter();
+            match &entry.loaded {
+                Ok(plugin) => plugin.enter(),
+                Err(problem) => told(&name, problem),
             }
             gone.extend(entries.insert(name, entry));
         }
@@ -228,6 +236,13 @@ impl Plugins {
         let loaded = entries.values().filter(|entry| entry.loaded.is_ok()).count();
         (loaded, entries.len() - loaded)
     }
+}
+
+fn told(name: &str, problem: &Problem) {
+    tracing::error!(
+        target: "stockade::host", plugin = %name,
+        "it cannot be loaded: {}. Next: {}; then reload the configuration", problem.message, problem.next_step
+    );
 }
 
 /// Loads plugins, as many at a time as there are processors and one more, which waits for a disk.

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use stockade_package::chain;
+use stockade_policy::Distrust;
 
 use super::call::rounded;
 use super::{Inner, Plugin};
@@ -17,6 +18,15 @@ const NEXT_TRY: Duration = Duration::from_millis(100);
 
 /// How soon it is looked again whether a call that is ending has ended.
 const SOON: Duration = Duration::from_millis(20);
+
+/// Why a plugin has ended for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Withdrawal {
+    /// An approval that it was loaded by has ended.
+    Approval,
+    /// The policy does not believe in it any more.
+    Distrust(Distrust),
+}
 
 impl Plugin {
     /// Stops the plugin: no call is begun from here on, those that run have so long to end, and its workers are ended.
@@ -42,8 +52,8 @@ impl Plugin {
     }
 
     /// Ends it for good: its workers, and the calls that they have. Whether it had not ended yet.
-    pub(crate) fn withdraw(&self) -> bool {
-        let first = !self.0.withdrawn.swap(true, Ordering::AcqRel);
+    pub(crate) fn withdraw(&self, why: Withdrawal) -> bool {
+        let first = self.0.withdrawn.set(why).is_ok();
         if first {
             self.stop_blocking(Duration::ZERO);
         }
@@ -95,11 +105,13 @@ impl Plugin {
 }
 
 impl Inner {
-    /// Refuses to go on where an approval that it was loaded by has ended.
+    /// Refuses to go on where it has ended for good.
     pub(super) fn refuse_withdrawn(&self) -> Result<(), HostError> {
-        match self.withdrawn.load(Ordering::Acquire) {
-            true => Err(HostError::Withdrawn { plugin: self.identity.name.clone() }),
-            false => Ok(()),
+        let plugin = self.identity.name.clone();
+        match self.withdrawn.get() {
+            Some(Withdrawal::Approval) => Err(HostError::Withdrawn { plugin }),
+            Some(Withdrawal::Distrust(why)) => Err(HostError::Distrusted { plugin, why: why.clone() }),
+            None => Ok(()),
         }
     }
 

@@ -6,14 +6,14 @@ mod launch;
 mod status;
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use stockade_audit::Plugin as AuditPlugin;
 use stockade_ipc::Load;
 use stockade_package::{Hook, Tool};
-use stockade_policy::{Grants, Profile, PublicKey};
+use stockade_policy::{Distrust, Grants, Profile, PublicKey, Signed};
 
 use crate::broker::Broker;
 use crate::error::{HostError, deadline};
@@ -28,6 +28,7 @@ use crate::session::Session;
 use crate::supervise::{Breaker, Line, Restarts, Start, Supervision};
 use crate::weigh::Lacking;
 
+pub(crate) use keep::Withdrawal;
 pub use status::{PluginState, PluginStatus};
 
 /// Everything that loading made of a package.
@@ -43,6 +44,11 @@ pub(crate) struct Made {
     pub(crate) hooks: Vec<Hook>,
     pub(crate) lacking: Vec<Lacking>,
     pub(crate) signed_by: Vec<PublicKey>,
+    /// All whose signatures it has, whether they count or not.
+    pub(crate) signers: Vec<PublicKey>,
+    /// The digest of its package, where it came as one.
+    pub(crate) package: Option<String>,
+    pub(crate) trusted_until: Option<u64>,
     pub(crate) meter: Arc<Meter>,
     pub(crate) supervision: Supervision,
 }
@@ -75,6 +81,8 @@ struct Inner {
     hooks: Vec<Hook>,
     lacking: Vec<Lacking>,
     signed_by: Vec<PublicKey>,
+    signers: Vec<PublicKey>,
+    package: Option<String>,
     scratch: Option<Scratch>,
     broker: Arc<Broker>,
     meter: Arc<Meter>,
@@ -91,9 +99,9 @@ struct Inner {
     wanted: AtomicBool,
     /// An operator has stopped it.
     held: AtomicBool,
-    /// An approval that it was loaded by has ended: it never runs again.
-    withdrawn: AtomicBool,
-    /// When the first of them ends, in seconds since 1970.
+    /// Why it never runs again.
+    withdrawn: OnceLock<Withdrawal>,
+    /// When the first of the approvals ends that it was loaded by, or it is not believed any more: in seconds since 1970.
     until: Option<u64>,
 }
 
@@ -121,8 +129,8 @@ impl Plugin {
             breaker: Mutex::new(supervision.breaker.map(Breaker::new)),
             wanted: AtomicBool::new(supervision.start != Start::OnCall),
             held: AtomicBool::new(false),
-            withdrawn: AtomicBool::new(false),
-            until: host.approved_until(&made.load.grants),
+            withdrawn: OnceLock::new(),
+            until: [host.approved_until(&made.load.grants), made.trusted_until].into_iter().flatten().min(),
             identity: made.identity,
             profile: made.profile,
             artifact: made.artifact,
@@ -131,6 +139,8 @@ impl Plugin {
             hooks: made.hooks,
             lacking: made.lacking,
             signed_by: made.signed_by,
+            signers: made.signers,
+            package: made.package,
             scratch: made.scratch,
             broker: made.broker,
             meter: made.meter,
@@ -182,9 +192,31 @@ impl Plugin {
         &self.0.load.grants
     }
 
-    /// Whether it has ended for good, because an approval that it was loaded by has ended.
+    /// Whether it has ended for good: an approval that it was loaded by has ended, or the policy does not believe in it any
+    /// more.
     pub fn is_withdrawn(&self) -> bool {
-        self.0.withdrawn.load(Ordering::Acquire)
+        self.0.withdrawn.get().is_some()
+    }
+
+    /// What there is to be judged of its signatures.
+    pub(crate) fn signed(&self) -> Signed<'_> {
+        Signed {
+            plugin: &self.0.identity.name,
+            component: &self.0.identity.digest,
+            package: self.0.package.as_deref(),
+            by: &self.0.signers,
+        }
+    }
+
+    /// When it is to be looked at again whether it may run, in seconds since 1970.
+    pub(crate) fn until(&self) -> Option<u64> {
+        self.0.until
+    }
+
+    /// Records that it was ended because nobody believes in it any more.
+    pub(crate) fn record_distrust(&self, why: &Distrust) -> Result<(), HostError> {
+        let trail = self.0.host.0.trail(&self.0.identity, &self.0.meter);
+        Ok(trail.not_loaded("signature", self.name(), &format!("it {why}"))?)
     }
 
     /// Its version, by its own word.

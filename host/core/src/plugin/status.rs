@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use stockade_policy::Budget;
 
 use super::call::rounded;
-use super::{Inner, Plugin};
+use super::{Inner, Plugin, Withdrawal};
 use crate::meter::Spread;
 use crate::outcome::Status;
 use crate::process_usage::{Usage, usage};
@@ -180,8 +180,12 @@ impl Inner {
     }
 
     fn state(&self, now: Instant) -> (PluginState, String, Option<Duration>) {
-        if self.withdrawn.load(Ordering::Acquire) {
-            return (PluginState::Stopped, "an approval that it ran by has ended".to_owned(), None);
+        if let Some(why) = self.withdrawn.get() {
+            let why = match why {
+                Withdrawal::Approval => "an approval that it ran by has ended".to_owned(),
+                Withdrawal::Distrust(why) => format!("it {why}"),
+            };
+            return (PluginState::Stopped, why, None);
         }
         if self.held.load(Ordering::Acquire) {
             return (PluginState::Stopped, "by an operator".to_owned(), None);

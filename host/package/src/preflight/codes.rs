@@ -74,6 +74,8 @@ pub const CODES: &[(&str, Check)] = &[
     ("signature-malformed", Check::Signature),
     ("not-signed", Check::Signature),
     ("publisher-not-signed", Check::Signature),
+    ("unknown-publisher", Check::Signature),
+    ("revoked", Check::Signature),
     ("too-large", Check::Size),
     ("invalid-component", Check::Compile),
     ("component-too-large", Check::Compile),
