@@ -353,7 +353,7 @@ mod tests {
         };
         for file in [
             "core/src/trail.rs",
-            "core/src/host.rs",
+            "core/src/host/mod.rs",
             "core/src/approve.rs",
             "audit/src/log.rs",
             "audit/src/tail.rs",
