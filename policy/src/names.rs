@@ -17,6 +17,11 @@ pub fn is_plugin_name(name: &str) -> bool {
     name.split_once('/').is_some_and(|(publisher, name)| is_plugin_part(publisher) && is_plugin_part(name))
 }
 
+/// Whether the text is a SHA-256 in hexadecimal, in the one spelling that is taken.
+pub fn is_sha256(digits: &str) -> bool {
+    digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
 /// Whether the text can name a tool.
 pub fn is_tool_name(name: &str) -> bool {
     name.len() <= MAX_TOOL

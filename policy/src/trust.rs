@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toml::{Spanned, Value};
 
 use crate::organisation::Places;
-use crate::{Policy, PolicyError, PolicyFault, PublicKey, Source, is_plugin_part, stands};
+use crate::{Policy, PolicyError, PolicyFault, PublicKey, Source, is_plugin_part, is_sha256, stands};
 
 /// Publishers whose keys are named, keys of one of them, and what is revoked.
 const MAX_PUBLISHERS: usize = 10_000;
@@ -214,10 +214,6 @@ pub(crate) fn read(
         }
     }
     Ok(read)
-}
-
-fn is_sha256(digits: &str) -> bool {
-    digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 fn line(places: &mut Places<'_>, at: usize) -> u32 {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use stockade_host::HostError;
+use stockade_host::{Host, HostError};
 use stockade_ipc::World;
 use stockade_package::archive::{self, Archive, PACKAGE_SUFFIX, Packed, Parts};
 use stockade_package::{Dependency, Identity, Links, Package, Tool, sha256};
@@ -19,18 +19,23 @@ use crate::progress::Progress;
 use crate::run::{self, Built};
 use crate::table::Table;
 
-/// What a component wants and offers, by the confined compiler.
-fn look(looking: &Looking, package: &Package) -> Result<(World, Vec<Tool>), Failure> {
+/// A host that looks at plugins, by this policy or that of its state folder.
+pub(crate) fn host(looking: &Looking, policy: Option<&Path>) -> Result<Host, Failure> {
     let home = Home::find(&looking.places)?;
     run::nobody_runs(&home)?;
     let built = Built {
-        policy: policy::read(None, &home.state)?,
+        policy: policy::read(policy, &home.state)?,
         programs: looking.programs.as_deref(),
         models: None,
         trust: &[],
         namespaces: looking.namespaces,
     };
-    let host = built.host(&home, Ok)?;
+    built.host(&home, Ok)
+}
+
+/// What a component wants and offers, by the confined compiler.
+fn look(looking: &Looking, package: &Package) -> Result<(World, Vec<Tool>), Failure> {
+    let host = host(looking, None)?;
     let progress = Progress::start("looking at the component in confinement");
     let seen = host.world_blocking(package);
     drop(progress);

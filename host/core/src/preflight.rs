@@ -1,7 +1,10 @@
 //! What would become of a plugin here, found out without giving it anything: what a person sees before they install it,
 //! and what every install looks at.
 
+use std::sync::Arc;
+
 use serde::Serialize;
+use stockade_audit::Plugin as AuditPlugin;
 use stockade_ipc::{CompileFault, World};
 use stockade_package::{
     Available, Check, Examined, Explain, Finding, Identity, Package, PackageError, Problem, Severity,
@@ -105,10 +108,10 @@ impl Host {
     ) -> Result<Preflight, HostError> {
         let mut findings: Vec<Finding> = examined.faults.iter().map(Finding::from).collect();
         let mut reached = Reached::of(examined);
-        let (mut identity, mut digest) = (None, None);
+        let (mut identity, mut component) = (None, None);
         if let Some(package) = examined.suspect() {
-            let (component, _) = identify(package)?;
-            let hash = hex(&component.digest());
+            let sealed = identify(package)?;
+            let hash = hex(&sealed.0.digest());
             self.look_at_approvals()?;
             let requests = weigh::requests(package, &[], &[], &Means::default());
             let approved =
@@ -119,8 +122,8 @@ impl Host {
             findings.extend(never_together(package, &all));
             findings.extend(available.lacking(package));
             findings.extend(signed(examined, &weighed));
-            reached = reached.max(self.component(package, &component, &weighed, &mut findings)?);
-            (identity, digest) = (Some(package.identity.clone()), Some(hash));
+            reached = reached.max(self.component(package, sealed, &weighed, &mut findings)?);
+            (identity, component) = (Some(package.identity.clone()), Some(hash));
         }
         findings.sort_by_key(|finding| finding.check);
         let state = |check: Check| {
@@ -132,20 +135,19 @@ impl Host {
             }
         };
         let checks = Check::ALL.map(|check| (check, state(check))).to_vec();
-        Ok(Preflight { identity, digest: examined.digest.clone(), component: digest, checks, findings })
+        Ok(Preflight { identity, digest: examined.digest.clone(), component, checks, findings })
     }
 
     /// What the compiler and a worker say.
     fn component(
         &self,
         package: &Package,
-        component: &SealedFile,
+        (component, identity): (SealedFile, Arc<AuditPlugin>),
         weighed: &Weighed,
         findings: &mut Vec<Finding>,
     ) -> Result<Reached, HostError> {
-        let (_, identity) = identify(package)?;
         let trail = self.0.trail(&identity, &Default::default());
-        let (artifact, world) = match self.compiled(component, &trail) {
+        let (artifact, world) = match self.compiled(&component, &trail) {
             Ok(both) => both,
             Err(error) => {
                 findings.push(not_compiled(error)?);
@@ -166,7 +168,7 @@ impl Host {
         if !good || weighed.distrust.is_some() {
             return Ok(Reached::World);
         }
-        let plugin = self.on_trial(package.clone(), Seen { artifact, world, tools })?;
+        let plugin = self.on_trial(package, identity, Seen { artifact, world, tools })?;
         findings.extend(not_brought_up(plugin.instantiate())?);
         Ok(Reached::Instance)
     }
@@ -218,8 +220,7 @@ fn placed(package: &Package, scope: &Scope, finding: Finding) -> Finding {
 
 /// Who has signed it, where that matters here.
 fn signed(examined: &Examined, weighed: &Weighed) -> Option<Finding> {
-    let broken = |fault: &PackageError| Finding::from(fault).check == Check::Signature;
-    if examined.faults.iter().any(broken) {
+    if examined.faults.iter().any(|fault| fault.check() == Check::Signature) {
         return None;
     }
     if let Some(error) = weighed.distrusted() {

@@ -197,7 +197,7 @@ impl PackageError {
     }
 
     /// Which of the checks before an install finds it.
-    pub(crate) const fn check(&self) -> Check {
+    pub const fn check(&self) -> Check {
         match self {
             Self::NotFound { .. }
             | Self::Unreadable { .. }

@@ -14,9 +14,9 @@ pub(super) fn tell(looked: &[Looked]) {
 
 fn command(looked: &Looked, finding: &Finding) -> String {
     let severity = match finding.severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
+        // Their word for it.
         Severity::Note => "notice",
+        other => other.as_str(),
     };
     let problem = &finding.problem;
     let mut properties = format!("file={}", property(&looked.found.file().display().to_string()));

@@ -12,11 +12,9 @@ use stockade_package::{Available, Examined, Finding, Manifest, Severity};
 use crate::args::{self, PreflightCommand, ReportFormat};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::home::Home;
 use crate::output::{self, SCHEMA};
-use crate::policy;
+use crate::package;
 use crate::progress::Progress;
-use crate::run::{self, Built};
 use find::Found;
 
 /// A plugin that was looked at.
@@ -77,16 +75,7 @@ fn look(
         return Ok(Vec::new());
     }
     let plugin_type = args::plugin_type(command.plugin_type.as_deref())?;
-    let home = Home::find(&command.looking.places)?;
-    run::nobody_runs(&home)?;
-    let built = Built {
-        policy: policy::read(command.policy.as_deref(), &home.state)?,
-        programs: command.looking.programs.as_deref(),
-        models: None,
-        trust: &[],
-        namespaces: command.looking.namespaces,
-    };
-    let host = built.host(&home, Ok)?;
+    let host = package::host(&command.looking, command.policy.as_deref())?;
     let progress = Progress::start("looking at plugins in confinement");
     let looked = chosen.into_iter().map(|found| {
         // One at a time: a component can have 64 MiB.

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use stockade_package::{CODES, Finding, HOST_VERSION, Severity};
+use stockade_package::{CODES, Finding, HOST_VERSION};
 
 use super::Looked;
 
@@ -48,11 +48,7 @@ pub(super) fn document(looked: &[Looked]) -> Value {
 }
 
 fn result((uri, (line, column)): (&str, (usize, usize)), finding: &Finding, rule: Option<usize>) -> Value {
-    let level = match finding.severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-        Severity::Note => "note",
-    };
+    let level = finding.severity.as_str();
     let problem = &finding.problem;
     let region = json!({ "startLine": line, "startColumn": column });
     json!({

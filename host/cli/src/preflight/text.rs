@@ -24,11 +24,7 @@ pub(super) fn tell(looked: &[Looked], all: usize, command: &PreflightCommand) {
 }
 
 fn shown(looked: &Looked, finding: &Finding) -> String {
-    let severity = match finding.severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-        Severity::Note => "note",
-    };
+    let severity = finding.severity.as_str();
     let problem = &finding.problem;
     let mut text = format!("{severity}[{}]: {}", problem.code, safe(&problem.message));
     let file = looked.found.file();

@@ -148,8 +148,8 @@ impl Plugins {
         };
         let is_refusal =
             |name: &String, problem: &Problem| idle.contains(name) && DISTRUSTED.contains(&problem.code);
-        let failed = staged.iter().filter_map(|(name, entry)| Some((name, entry.loaded.as_ref().err()?)));
-        if let Some((name, problem)) = failed.into_iter().find(|(name, problem)| !is_refusal(name, problem)) {
+        let mut failed = staged.iter().filter_map(|(name, entry)| Some((name, entry.loaded.as_ref().err()?)));
+        if let Some((name, problem)) = failed.find(|(name, problem)| !is_refusal(name, problem)) {
             return Err(Problem {
                 code: "reload-refused",
                 field: name.clone(),

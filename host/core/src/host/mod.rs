@@ -145,7 +145,8 @@ impl Host {
         let seen = self.look(&package, &component, &trail)?;
         trail.granted(&weighed.resolution.grants, &weighed.signed_by, &self.0.book())?;
         let aside = means.aside;
-        let bringing = Bringing { package, identity, weighed: &weighed, memory_bytes, scratch, meter };
+        let bringing =
+            Bringing { package: &package, identity, weighed: &weighed, memory_bytes, scratch, meter };
         let made = self.made(bringing, seen, Provided { trees, config, means })?;
         let plugin = Plugin::of(self, made)?;
         if !aside {
@@ -173,11 +174,11 @@ impl Host {
             load,
             scratch,
             tools,
-            hooks: package.hooks,
+            hooks: package.hooks.clone(),
             lacking: weighed.lacking.clone(),
             signed_by: weighed.signed_by.clone(),
-            signers: package.signed_by,
-            package: package.digest,
+            signers: package.signed_by.clone(),
+            package: package.digest.clone(),
             trusted_until: weighed.trusted_until,
             meter,
             supervision,
@@ -220,9 +221,13 @@ impl Host {
 
     /// A plugin with what its profile gives to every plugin of the type, and with nothing that it asks for: to see whether
     /// it comes up, and to be let go of.
-    pub(crate) fn on_trial(&self, package: Package, seen: Seen) -> Result<Plugin, HostError> {
-        let (component, identity) = identify(&package)?;
-        let weighed = self.0.weigh(&package, hex(&component.digest()), Vec::new());
+    pub(crate) fn on_trial(
+        &self,
+        package: &Package,
+        identity: Arc<AuditPlugin>,
+        seen: Seen,
+    ) -> Result<Plugin, HostError> {
+        let weighed = self.0.weigh(package, identity.digest.to_string(), Vec::new());
         let memory_bytes = memory_limit(None, &weighed.standard.profile.limits)?;
         let meter: Arc<Meter> = Arc::default();
         let bringing = Bringing { package, identity, weighed: &weighed, memory_bytes, scratch: None, meter };
@@ -380,7 +385,7 @@ pub(crate) struct Seen {
 
 /// A plugin on its way to be run.
 struct Bringing<'a> {
-    package: Package,
+    package: &'a Package,
     identity: Arc<AuditPlugin>,
     weighed: &'a Weighed,
     memory_bytes: u64,

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use stockade_package::archive::{
-    Blob, MANIFEST_TYPE, MAX_PACKAGE_MANIFEST, Packed, Parts, blobs, named_blobs, pack,
+    Blob, MANIFEST_TYPE, MAX_PACKAGE_MANIFEST, Packed, Parts, blobs, named_blobs,
 };
 use stockade_package::sha256;
 
@@ -98,9 +98,7 @@ impl Registries {
             let [config, component] = named_blobs(&manifest).map_err(not_a_package)?;
             let config = client.blob(&config).await?;
             let component = client.blob(&component).await?;
-            let parts = Parts::of_blobs(&manifest, &config, &component).map_err(not_a_package)?;
-            drop(component);
-            let packed = pack(&parts);
+            let (parts, packed) = Parts::of_blobs(&manifest, &config, &component).map_err(not_a_package)?;
             Ok(Pulled { parts, packed })
         })
     }

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use stockade_policy::is_sha256;
+
 use super::OciError;
 
 /// What references begin with.
@@ -42,9 +44,7 @@ impl Which {
 
 /// Whether a text is `sha256:` and 64 digits.
 pub(super) fn is_digest(text: &str) -> bool {
-    text.strip_prefix("sha256:").is_some_and(|digits| {
-        digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-    })
+    text.strip_prefix("sha256:").is_some_and(is_sha256)
 }
 
 fn is_tag(text: &str) -> bool {

@@ -130,6 +130,11 @@ impl Files<'_> {
         }
     }
 
+    /// Whether these are its manifest and its configuration.
+    pub(super) fn are(&self, manifest: &[u8], config: &[u8]) -> bool {
+        self.manifest == manifest && self.config == config
+    }
+
     pub(super) fn list(&self) -> [File<'_>; 5] {
         let [manifest, config, component] = &self.paths;
         [

@@ -219,7 +219,10 @@ pub fn named_blobs(manifest: &[u8]) -> Result<[BlobName; 2], ArchiveError> {
 
 /// Makes a package: the same bytes for the same parts.
 pub fn pack(parts: &Parts) -> Packed {
-    let files = layout::files(parts);
+    packed(layout::files(parts))
+}
+
+fn packed(files: layout::Files<'_>) -> Packed {
     let bytes = tape::write(&files.list());
     Packed { bytes, digest: files.digest }
 }
@@ -234,18 +237,23 @@ pub fn write(path: &Path, package: &[u8]) -> Result<(), PackageError> {
 }
 
 impl Parts {
-    /// What a registry has sent.
+    /// What a registry has sent, and the package that it makes.
     ///
     /// # Errors
     ///
     /// It is not what a package makes there.
-    pub fn of_blobs(manifest: &[u8], config: &[u8], component: &[u8]) -> Result<Parts, ArchiveError> {
+    pub fn of_blobs(
+        manifest: &[u8],
+        config: &[u8],
+        component: &[u8],
+    ) -> Result<(Parts, Packed), ArchiveError> {
         let parts = layout::parts(config, component)?;
-        let made = blobs(&parts);
-        match made.manifest.bytes == manifest && made.config.bytes == config || !stands("package.canonical") {
-            true => Ok(parts),
-            false => Err(ArchiveError::Shape("it is spelled otherwise than a package")),
+        let files = layout::files(&parts);
+        if !files.are(manifest, config) && stands("package.canonical") {
+            return Err(ArchiveError::Shape("it is spelled otherwise than a package"));
         }
+        let packed = packed(files);
+        Ok((parts, packed))
     }
 
     /// Puts what is in a package into a new folder, from which it can be loaded, or packed again.
