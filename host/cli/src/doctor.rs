@@ -8,14 +8,16 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{AccessFlags, access, geteuid};
 use serde_json::json;
 use stockade_control::Running;
+use stockade_host::install::Examination;
 use stockade_host::support::{Finding, State, Support};
+use stockade_package::{Problem, Severity};
 
 use crate::args::Doctor;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::output::{self, Format, SCHEMA, safe};
-use crate::programs;
+use crate::{install, programs};
 
 pub(crate) fn run(arguments: &Doctor) -> Result<Exit, Failure> {
     let home = Home::find(&arguments.places)?;
@@ -25,12 +27,38 @@ pub(crate) fn run(arguments: &Doctor) -> Result<Exit, Failure> {
     findings.push(folder("audit-log", &home.audit));
     findings.push(running(&home));
     let usable = findings.iter().all(|finding| finding.state != State::Missing);
+    let (list, plugins) = install::findings(&home, arguments.policy.as_deref())?;
+    let least = if arguments.strict { Severity::Warning } else { Severity::Error };
+    let of_plugins = plugins.iter().flat_map(|plugin| &plugin.problems);
+    let ill = !list.is_empty() || of_plugins.clone().any(|(severity, _)| *severity >= least);
     match arguments.output.format {
         Format::Json => {
-            output::document(&json!({ "schema": SCHEMA, "usable": usable, "checks": findings }));
+            let problems = |examined: &Examination| -> Vec<_> {
+                let one = |(severity, problem): &(Severity, Problem)| json!({ "severity": severity, "problem": problem });
+                examined.problems.iter().map(one).collect()
+            };
+            let plugins: Vec<_> = plugins
+                .iter()
+                .map(|one| json!({ "plugin": one.plugin, "version": one.version, "problems": problems(one) }))
+                .collect();
+            output::document(&json!({
+                "schema": SCHEMA, "usable": usable, "checks": findings, "inventory": list, "plugins": plugins,
+            }));
         }
         Format::Text => {
             findings.iter().for_each(|finding| output::line(&text(finding)));
+            list.iter().for_each(|problem| output::line(&told("error", problem)));
+            for examined in &plugins {
+                let state = if examined.problems.is_empty() { ": nothing is wrong" } else { "" };
+                output::line(&format!(
+                    "plugin    {} {}{state}",
+                    safe(&examined.plugin),
+                    safe(&examined.version)
+                ));
+                for (severity, problem) in &examined.problems {
+                    output::line(&told(severity.as_str(), problem));
+                }
+            }
             output::line(if usable {
                 "plugins can be confined here"
             } else {
@@ -38,7 +66,17 @@ pub(crate) fn run(arguments: &Doctor) -> Result<Exit, Failure> {
             });
         }
     }
-    Ok(if usable { Exit::Ok } else { Exit::UnsupportedHost })
+    Ok(match (usable, ill) {
+        (false, _) => Exit::UnsupportedHost,
+        (true, true) => Exit::BadPlugin,
+        (true, false) => Exit::Ok,
+    })
+}
+
+/// What is wrong with a plugin.
+fn told(word: &str, problem: &Problem) -> String {
+    let (message, next) = (safe(&problem.message), safe(&problem.next_step));
+    format!("          {word}[{}]: {message}\n          next: {next}", problem.code)
 }
 
 /// Which host uses the state folder: it goes on while this looks.

@@ -6,7 +6,7 @@ use crate::args::Places;
 use crate::failure::Failure;
 
 /// Where state and log lie.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Home {
     pub(crate) state: PathBuf,
     pub(crate) audit: PathBuf,

@@ -12,6 +12,7 @@ mod failure;
 mod file;
 mod grants;
 mod home;
+mod install;
 mod logging;
 mod models;
 mod otel;
@@ -85,6 +86,17 @@ fn main() -> ExitCode {
         Command::Push(command) => registry::push(&command),
         Command::Pull(command) => registry::pull(&command),
         Command::Preflight(command) => preflight::run(&command),
+        Command::Install(command) => install::install(&command),
+        Command::Update(command) => install::update(&command),
+        Command::Rollback(command) => install::rollback(&command),
+        Command::Uninstall(command) => install::uninstall(&command),
+        Command::Enable(command) => install::enable(&command, true),
+        Command::Disable(command) => install::enable(&command, false),
+        Command::List(command) => install::list(&command),
+        Command::Changes(command) => install::changes(&command),
+        Command::Ledger(command) => install::ledger(&command),
+        Command::Capabilities(command) => install::capabilities(&command),
+        Command::Backup(command) => install::back_up(&command),
         Command::Key(arguments) => signing::key(&arguments),
         Command::Sign(command) => signing::sign(&command),
         Command::Verify(command) => signing::verify(&command),

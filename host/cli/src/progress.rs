@@ -21,6 +21,18 @@ impl Progress {
         bar.enable_steady_tick(Duration::from_millis(100));
         Self(Some(bar))
     }
+
+    /// Shows nothing.
+    pub(crate) fn none() -> Self {
+        Self(None)
+    }
+
+    /// Shows something else from here on. What others wrote in it has been made safe.
+    pub(crate) fn say(&self, what: String) {
+        if let Some(bar) = &self.0 {
+            bar.set_message(what);
+        }
+    }
 }
 
 /// Steps of something longer, shown likewise.

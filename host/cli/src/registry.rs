@@ -21,14 +21,14 @@ fn reach(reaching: &Reaching) -> Result<Registries, Failure> {
 }
 
 /// Who we are to a registry.
-fn credentials(reference: &Reference) -> Result<Option<Credentials>, Failure> {
+pub(crate) fn credentials(reference: &Reference) -> Result<Option<Credentials>, Failure> {
     let folder = env::var_os("DOCKER_CONFIG").map(PathBuf::from);
     let folder = folder.or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".docker")));
     let Some(folder) = folder else { return Ok(None) };
     Credentials::find(&folder.join("config.json"), &reference.registry).map_err(|error| Failure::of(&error))
 }
 
-fn parse(reference: &str) -> Result<Reference, Failure> {
+pub(crate) fn parse(reference: &str) -> Result<Reference, Failure> {
     reference.parse().map_err(|error| Failure::of(&error))
 }
 

@@ -1,7 +1,7 @@
 //! From what an operator wrote of a plugin to what a host is asked to load.
 
 use std::borrow::Cow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use stockade_host::LoadRequest;
 use stockade_package::Package;
@@ -14,11 +14,16 @@ use crate::{file, value};
 /// What the command line says of a plugin, which may be named by a file that says more: the command line's word is
 /// the last.
 pub(crate) fn request(setup: &Setup) -> Result<LoadRequest, Failure> {
-    let layers = match is_file_of_ours(&setup.plugin) {
-        false => Described { path: Path::new(""), setup: Cow::Borrowed(setup), above: None },
-        true => Described { above: Some(setup), ..described(&setup.plugin)? },
-    };
+    let layers = layers(setup)?;
     layers.request(layers.package()?)
+}
+
+/// What the command line says of a plugin, and the file that it names.
+pub(crate) fn layers(setup: &Setup) -> Result<Described<'_>, Failure> {
+    Ok(match is_file_of_ours(&setup.plugin) {
+        false => Described::written(setup),
+        true => Described { above: Some(setup), ..described(&setup.plugin)? },
+    })
 }
 
 /// What a file says of a plugin. Paths in it stand as seen from its folder.
@@ -51,7 +56,44 @@ pub(crate) struct Described<'a> {
     above: Option<&'a Setup>,
 }
 
-impl Described<'_> {
+impl<'a> Described<'a> {
+    /// What stands for itself: on the command line, or as it was written down.
+    pub(crate) fn written(setup: &'a Setup) -> Described<'a> {
+        Described { path: Path::new(""), setup: Cow::Borrowed(setup), above: None }
+    }
+
+    /// The plugin, as it is named, and from where that is seen.
+    pub(crate) fn plugin(&self) -> (&Path, &Path) {
+        (&self.setup.plugin, self.path.parent().unwrap_or(Path::new("")))
+    }
+
+    /// All of it in one, with paths that mean the same wherever somebody stands; without the plugin itself.
+    pub(crate) fn absolute(&self, absolute: impl Fn(&Path) -> PathBuf) -> Result<Setup, Failure> {
+        let mut all = Setup::default();
+        for (setup, base) in self.layers() {
+            let setup = setup.clone();
+            for text in &setup.grants {
+                all.grants.push(value::absolute_grant(text, |path| absolute(&base.join(path)))?);
+            }
+            for text in &setup.secrets {
+                all.secrets.push(value::absolute_secret(text, |path| absolute(&base.join(path))));
+            }
+            all.config.extend(setup.config);
+            all.addresses.extend(setup.addresses);
+            all.per_call.extend(setup.per_call);
+            all.per_day.extend(setup.per_day);
+            all.memory = setup.memory.or(all.memory);
+            all.write_limit = setup.write_limit.or(all.write_limit);
+            all.store = setup.store.or(all.store);
+            all.scratch |= setup.scratch;
+            // Only files say it, and there is one at most.
+            if setup.supervision != Default::default() {
+                all.supervision = setup.supervision;
+            }
+        }
+        Ok(all)
+    }
+
     /// Each that says something, and from where its paths are seen.
     fn layers(&self) -> impl Iterator<Item = (&Setup, &Path)> {
         let base = self.path.parent().unwrap_or(Path::new(""));

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -128,6 +128,25 @@ pub(crate) fn grant(text: &str, base: &Path) -> Result<GrantRequest, Failure> {
     }
     let root = GuestPath::parse(guest).map_err(|error| bad(format!("{guest:?}: {error}")))?;
     Ok(tree(base.join(directory), root).from_source(Source::CommandLine))
+}
+
+/// A grant whose directory means the same wherever somebody stands.
+pub(crate) fn absolute_grant(text: &str, absolute: impl Fn(&Path) -> PathBuf) -> Result<String, Failure> {
+    grant(text, Path::new(""))?;
+    let (name, resource) = text.split_once('=').unwrap_or((text, ""));
+    let Some(at) = resource.rfind(":/").filter(|_| name.starts_with("fs.")) else {
+        return Ok(text.to_owned());
+    };
+    let (directory, guest) = resource.split_at(at);
+    Ok(format!("{name}={}{guest}", absolute(Path::new(directory)).display()))
+}
+
+/// A secret whose file means the same wherever somebody stands.
+pub(crate) fn absolute_secret(text: &str, absolute: impl Fn(&Path) -> PathBuf) -> String {
+    match text.split_once("=file:") {
+        Some((name, path)) => format!("{name}=file:{}", absolute(Path::new(path)).display()),
+        None => text.to_owned(),
+    }
 }
 
 /// `NAME=file:PATH`, `NAME=env:VARIABLE`, `NAME=command:PROGRAM ARGUMENTS`.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 /// How long a second host on the same file is waited for.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why a file is not to be had.
 pub(crate) type Unusable = Box<dyn std::error::Error + Send + Sync>;

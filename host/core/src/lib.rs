@@ -39,6 +39,7 @@ mod flush;
 mod health;
 mod history;
 mod host;
+pub mod install;
 mod kernel;
 mod launch;
 mod ledger;

@@ -1,4 +1,5 @@
 mod control;
+mod install;
 mod package;
 mod policy;
 mod preflight;
@@ -9,7 +10,7 @@ use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use stockade_policy::PluginType;
 use tracing::level_filters::LevelFilter;
 
@@ -18,6 +19,7 @@ use crate::failure::Failure;
 use crate::output::Format;
 use crate::serve::SupervisionFile;
 pub(crate) use control::*;
+pub(crate) use install::*;
 pub(crate) use package::*;
 pub(crate) use policy::*;
 pub(crate) use preflight::*;
@@ -108,6 +110,34 @@ pub(crate) enum Command {
     /// what is wrong, where, and what to do.
     #[command(after_help = exit::TABLE)]
     Preflight(PreflightCommand),
+    /// Install a plugin: looked at as preflight does, written down with what it gets, and not run until it is enabled.
+    #[command(after_help = exit::TABLE)]
+    Install(Box<InstallCommand>),
+    /// Install another package of a plugin. Whatever fails, the version before stays.
+    #[command(after_help = exit::TABLE)]
+    Update(Box<UpdateCommand>),
+    /// Go back to the package before, with what that one got.
+    #[command(after_help = exit::TABLE)]
+    Rollback(Box<RollbackCommand>),
+    /// Remove an installed plugin. Its store, its history and its approvals stay.
+    #[command(after_help = exit::TABLE)]
+    Uninstall(Box<UninstallCommand>),
+    /// Have `stockade serve` run an installed plugin, from its next start or reload on.
+    #[command(after_help = exit::TABLE)]
+    Enable(Box<EnableCommand>),
+    /// Have no host run an installed plugin.
+    #[command(after_help = exit::TABLE)]
+    Disable(Box<EnableCommand>),
+    /// List the installed plugins. Runs nothing.
+    List(ListCommand),
+    /// Show the last changes of what is installed, those that failed too. Runs nothing.
+    Changes(ChangesCommand),
+    /// Show when installed plugins were loaded, and why not. Runs nothing.
+    Ledger(ChangesCommand),
+    /// Show which installed plugin offers which tools and hooks. Runs nothing.
+    Capabilities(ListCommand),
+    /// Copy the list of installed plugins into a new file.
+    Backup(BackupCommand),
     /// Make keys to sign with.
     Key(KeyArguments),
     /// Sign a plugin, or the organisation's policy, beside whoever has signed it before.
@@ -173,8 +203,8 @@ pub(crate) struct Loading {
     pub(crate) programs: Option<PathBuf>,
 }
 
-/// What a plugin is, and what it gets: on a command line, or in a file.
-#[derive(Clone, Debug, Default, Args, Deserialize)]
+/// What a plugin is, and what it gets: on a command line, in a file, or as it was installed.
+#[derive(Clone, Debug, Default, Args, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Setup {
     /// A folder with a plugin.toml; a component file, which needs --type; or a TOML file that names one of them and says
@@ -263,6 +293,12 @@ pub(crate) struct Tools {
 #[derive(Debug, Args)]
 #[command(after_help = exit::TABLE)]
 pub(crate) struct Doctor {
+    /// Anything that is wrong with an installed plugin makes it fail, warnings too.
+    #[arg(long, conflicts_with = "attack")]
+    pub(crate) strict: bool,
+    /// The organisation's policy [default: policy.toml in the state folder; without one the profiles hold as they are].
+    #[arg(long, value_name = "FILE", conflicts_with = "attack")]
+    pub(crate) policy: Option<PathBuf>,
     /// Attack this machine's confinement instead, and say what held. Takes about a minute of processor time.
     #[arg(long)]
     pub(crate) attack: bool,
@@ -348,6 +384,14 @@ impl Command {
             Self::LogLevel(arguments) => arguments.output.format,
             Self::Top(_) | Self::Metrics(_) => Format::Text,
             Self::Doctor(arguments) => arguments.output.format,
+            Self::Install(command) => command.how.output.format,
+            Self::Update(command) => command.how.output.format,
+            Self::Rollback(command) => command.how.output.format,
+            Self::Uninstall(command) => command.how.output.format,
+            Self::Enable(command) | Self::Disable(command) => command.how.output.format,
+            Self::List(command) | Self::Capabilities(command) => command.output.format,
+            Self::Changes(command) | Self::Ledger(command) => command.output.format,
+            Self::Backup(command) => command.output.format,
             Self::Audit(Audit { command }) => match command {
                 AuditCommand::Tail(reading) => reading.of.at.format.into(),
                 AuditCommand::Query(reading) => reading.of.at.format.into(),

@@ -6,14 +6,17 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use stockade_host::install::{Generation, Installed, Inventory};
 use stockade_host::{BreakerSettings, LoadRequest, Start, Supervision};
+use stockade_package::{Package, Problem};
 
 use super::audit::AuditFile;
 use crate::args::Namespaces;
 use crate::failure::Failure;
+use crate::home::Home;
 use crate::setup::Described;
-use crate::{file, setup, value};
+use crate::{file, install, setup, value};
 
 /// Plugins of one host. Each has a process, a thread's worth of descriptors, and a line in every table.
 const MOST_PLUGINS: usize = 10_000;
@@ -76,7 +79,7 @@ pub(crate) struct RestartRates {
 }
 
 /// How a plugin is kept, as far as a file says it.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct SupervisionFile {
     start: Option<StartWord>,
@@ -88,7 +91,7 @@ pub(crate) struct SupervisionFile {
     breaker: BreakerFile,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum StartWord {
     Loaded,
@@ -96,7 +99,7 @@ enum StartWord {
     OnCall,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 struct BreakerFile {
     off: Option<bool>,
@@ -170,6 +173,8 @@ pub(crate) struct Wanted {
     pub(crate) plugin_type: String,
     /// Of everything that makes it what it is: the same as long as nothing of that changes.
     pub(crate) print: u64,
+    /// The digest of its package, where it is one.
+    pub(crate) package: Option<String>,
     pub(crate) request: LoadRequest,
 }
 
@@ -179,12 +184,45 @@ pub(crate) struct Read {
     pub(crate) host: Configuration,
     /// By name.
     pub(crate) plugins: BTreeMap<String, Wanted>,
-    /// Plugins whose files do not enable them.
+    /// The files that enable plugins, by their names.
+    files: BTreeMap<String, PathBuf>,
+    /// Plugins whose files do not enable them, and installed ones that nobody has.
     pub(crate) disabled: usize,
+    /// Installed plugins that cannot be read.
+    pub(crate) broken: Vec<(Generation, Problem)>,
+}
+
+/// Reads a configuration, and the installed plugins that are enabled.
+pub(crate) fn read(path: &Path, home: &Home) -> Result<Read, Failure> {
+    let mut read = read_files(path)?;
+    let inventory = Inventory::trusted(&home.state, &home.audit).map_err(|error| Failure::of(&error))?;
+    let all = inventory.map(|inventory| inventory.all()).transpose().map_err(|error| Failure::of(&error))?;
+    let below = read.host.supervision.upon(Supervision::service())?;
+    for Installed { generation, enabled, .. } in all.unwrap_or_default() {
+        if !enabled {
+            read.disabled += 1;
+            continue;
+        }
+        if let Some(file) = read.files.get(&generation.plugin) {
+            let (file, name, state) = (file.display(), &generation.plugin, home.state.display());
+            let message = format!(
+                "{file} enables {name}, which is installed and enabled in {state} as well: calls name a plugin, and there \
+                 must be one"
+            );
+            let next = "disable one of them: in its file, or with stockade disable";
+            return Err(Failure::usage("plugin-twice", "plugins", message, next));
+        }
+        match install::wanted(&home.state, &generation, below) {
+            Ok(wanted) => drop(read.plugins.insert(wanted.name.clone(), wanted)),
+            // It keeps nobody else from running.
+            Err(problem) => read.broken.push((generation, problem)),
+        }
+    }
+    Ok(read)
 }
 
 /// Reads a host's file, or a folder of plugins' files, and everything that they name.
-pub(crate) fn read(path: &Path) -> Result<Read, Failure> {
+fn read_files(path: &Path) -> Result<Read, Failure> {
     let (mut host, base) = match path.is_dir() {
         true => (Configuration { plugins: PathBuf::from("."), ..Configuration::default() }, path),
         false => (file::read::<Configuration>(path, "CONFIG")?, path.parent().unwrap_or(Path::new(""))),
@@ -201,7 +239,8 @@ pub(crate) fn read(path: &Path) -> Result<Read, Failure> {
     host.control.socket = host.control.socket.as_ref().map(seen);
     let folder = base.join(&host.plugins);
     let below = host.supervision.upon(Supervision::service())?;
-    let (mut plugins, mut disabled, mut files) = (BTreeMap::<String, Wanted>::new(), 0, BTreeMap::new());
+    let (mut plugins, mut disabled, mut files) =
+        (BTreeMap::<String, Wanted>::new(), 0, BTreeMap::<String, PathBuf>::new());
     for path in plugin_files(&folder)? {
         let described = setup::described(&path)?;
         if described.setup.enabled != Some(true) {
@@ -210,7 +249,6 @@ pub(crate) fn read(path: &Path) -> Result<Read, Failure> {
         }
         let wanted = wanted(&described, below)?;
         if let Some(other) = files.insert(wanted.name.clone(), path.clone()) {
-            let other: PathBuf = other;
             let message = format!(
                 "{} and {} both enable {}: calls name a plugin, and there must be one",
                 other.display(),
@@ -221,7 +259,7 @@ pub(crate) fn read(path: &Path) -> Result<Read, Failure> {
         }
         plugins.insert(wanted.name.clone(), wanted);
     }
-    Ok(Read { host, plugins, disabled })
+    Ok(Read { host, plugins, files, disabled, broken: Vec::new() })
 }
 
 fn plugin_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
@@ -251,9 +289,18 @@ fn plugin_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 }
 
 fn wanted(described: &Described<'_>, below: Supervision) -> Result<Wanted, Failure> {
+    let package = described.package()?;
+    wanted_of(described, package, below)
+}
+
+/// Of a package that was read.
+pub(crate) fn wanted_of(
+    described: &Described<'_>,
+    package: Package,
+    below: Supervision,
+) -> Result<Wanted, Failure> {
     let supervision =
         described.setup.supervision.upon(below).map_err(|failure| failure.of_file(described.path))?;
-    let package = described.package()?;
     let mut hasher = DefaultHasher::new();
     format!("{:?} {supervision:?}", described.setup).hash(&mut hasher);
     package.component.hash(&mut hasher);
@@ -265,6 +312,7 @@ fn wanted(described: &Described<'_>, below: Supervision) -> Result<Wanted, Failu
         version: package.identity.version.to_string(),
         plugin_type: package.identity.plugin_type.to_string(),
         print: hasher.finish(),
+        package: package.digest.clone(),
         request: described.request(package)?.supervision(supervision),
     })
 }

@@ -25,7 +25,7 @@ use crate::logging::Level;
 use crate::run::Built;
 use crate::{logging, otel, policy, value};
 use config::Configuration;
-pub(crate) use config::SupervisionFile;
+pub(crate) use config::{SupervisionFile, Wanted, wanted_of};
 use plugins::Plugins;
 
 /// How long running calls have to end when the host is stopped, if nobody said.
@@ -45,7 +45,7 @@ struct Service {
     lines: Arc<Lines>,
     level: Level,
     path: PathBuf,
-    state: PathBuf,
+    home: Home,
     /// What the host itself was started with: it cannot be changed while it runs.
     configuration: Configuration,
     /// One at a time.
@@ -55,11 +55,11 @@ struct Service {
 }
 
 pub(crate) fn run(arguments: Serve, log: LevelFilter) -> Result<Exit, Failure> {
-    let read = config::read(&arguments.path)?;
+    let home = Home::find(&arguments.places)?;
+    let read = config::read(&arguments.path, &home)?;
     // Dropped after everything else here: then no span is to come any more.
     let (spans, _exporter) = read.host.tracing.otlp.as_deref().map(otel::start).transpose()?.unzip();
     let (lines, level) = logging::start_for_long(log, spans);
-    let home = Home::find(&arguments.places)?;
     let socket = read.host.control.socket.clone().unwrap_or_else(|| home.state.join("control.sock"));
     let running = Running::here(socket.clone());
     let _lock = StateLock::take(&home.state, &running).map_err(|error| Failure::of(&error))?;
@@ -97,12 +97,17 @@ pub(crate) fn run(arguments: Serve, log: LevelFilter) -> Result<Exit, Failure> {
         lines,
         level,
         path: arguments.path,
-        state: home.state.clone(),
+        home,
         configuration: read.host,
         reloading: tokio::sync::Mutex::new(()),
         starting: AtomicBool::new(true),
         stopping: AtomicBool::new(false),
     });
+    for (generation, problem) in &read.broken {
+        plugins::told(&generation.plugin, problem);
+        let version = generation.version.to_string();
+        service.host.note_load(&generation.plugin, &version, Some(&generation.package), Err(problem));
+    }
     if read.disabled > 0 {
         tracing::info!(target: "stockade::host", "{} plugins are not enabled, and are left alone", read.disabled);
     }
@@ -262,7 +267,7 @@ impl Service {
     async fn reload_now(&self) -> Result<stockade_control::Reloaded, Problem> {
         let _one = self.reloading.lock().await;
         let done = tokio::task::block_in_place(|| {
-            let read = config::read(&self.path).map_err(|failure| failure.problem)?;
+            let read = config::read(&self.path, &self.home).map_err(|failure| failure.problem)?;
             if read.host != self.configuration {
                 return Err(Problem {
                     code: "restart-needed",
@@ -273,8 +278,8 @@ impl Service {
                         .to_owned(),
                 });
             }
-            let policy =
-                policy::read(read.host.policy.as_deref(), &self.state).map_err(|failure| failure.problem)?;
+            let policy = policy::read(read.host.policy.as_deref(), &self.home.state)
+                .map_err(|failure| failure.problem)?;
             let before = self.host.policy();
             self.host.set_policy(policy).map_err(|error| error.problem())?;
             let changed = self.plugins.change(&self.host, read.plugins);
@@ -338,7 +343,7 @@ impl Service {
             let _one = self.reloading.lock().await;
             // A configuration that is broken by now is told when somebody reloads it.
             tokio::task::block_in_place(|| {
-                if let Ok(read) = config::read(&self.path) {
+                if let Ok(read) = config::read(&self.path, &self.home) {
                     self.plugins.try_again(&self.host, read.plugins);
                 }
             });

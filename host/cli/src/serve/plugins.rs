@@ -238,7 +238,7 @@ impl Plugins {
     }
 }
 
-fn told(name: &str, problem: &Problem) {
+pub(super) fn told(name: &str, problem: &Problem) {
     tracing::error!(
         target: "stockade::host", plugin = %name,
         "it cannot be loaded: {}. Next: {}; then reload the configuration", problem.message, problem.next_step
@@ -257,9 +257,12 @@ fn load(host: &Host, wanted: Vec<Wanted>) -> BTreeMap<String, Entry> {
             scope.spawn(|| {
                 loop {
                     let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-                    let Some(Wanted { name, version, plugin_type, print, request }) = next else { return };
+                    let Some(Wanted { name, version, plugin_type, print, package, request }) = next else {
+                        return;
+                    };
                     steps.next(done.load(Ordering::Relaxed), total, &name);
                     let loaded = host.load_blocking(request.aside()).map_err(|error| error.problem());
+                    host.note_load(&name, &version, package.as_deref(), loaded.as_ref().map(|_| "loaded"));
                     let entry = Entry { print, version, plugin_type, loaded };
                     entries.lock().unwrap_or_else(PoisonError::into_inner).insert(name, entry);
                     done.fetch_add(1, Ordering::Relaxed);

@@ -18,6 +18,7 @@ use crate::compile::Compiling;
 use crate::egress::{Egress, Post};
 use crate::error::HostError;
 use crate::flush::Flusher;
+use crate::install;
 use crate::kernel::Kernel;
 use crate::launch::{Launcher, Namespaces};
 use crate::model::Model;
@@ -172,6 +173,7 @@ impl HostBuilder {
         }
         let log = Arc::new(Log::open_with(&audit, options).map_err(HostError::Audit)?);
         let book = Book::open(&state, &audit).map_err(HostError::Approvals)?;
+        install::recover(&state, &audit);
         Scratch::remove_left(&state).map_err(broken_state)?;
         let launcher = Arc::new(Launcher::new(self.namespaces).map_err(HostError::Launch)?);
         Ok(Host(Arc::new(Inner {

@@ -54,7 +54,7 @@ pub(crate) struct Inner {
     pub(crate) sentinel: Arc<Sentinel>,
     pub(crate) programs: Programs,
     pub(crate) log: Arc<Log>,
-    egress: Arc<Egress>,
+    pub(crate) egress: Arc<Egress>,
     pub(crate) registry: Arc<Registry>,
     /// By the operator's names.
     models: BTreeMap<String, Model>,

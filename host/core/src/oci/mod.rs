@@ -51,6 +51,11 @@ impl Registries {
         Ok(Registries { egress: Arc::new(Egress::new(authorities)?), plain_http })
     }
 
+    /// By connections that are made elsewhere.
+    pub(crate) fn by(egress: Arc<Egress>, plain_http: bool) -> Registries {
+        Registries { egress, plain_http }
+    }
+
     /// Pushes a package under a tag. Its digest, which is that of its file.
     ///
     /// # Errors

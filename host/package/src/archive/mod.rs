@@ -36,7 +36,7 @@ pub const PACKAGE_SUFFIX: &str = ".stockade.tar";
 /// Largest configuration: manifest and signature with every character escaped, and the names of interfaces.
 const MAX_CONFIG: u64 = 6 * (MAX_MANIFEST + MAX_ENVELOPE) + (256 << 10);
 /// Largest package: its component, and what is around it.
-pub(crate) const MAX_PACKAGE: u64 = MAX_COMPONENT + MAX_CONFIG + (64 << 10);
+pub const MAX_PACKAGE: u64 = MAX_COMPONENT + MAX_CONFIG + (64 << 10);
 
 /// Why something is no package.
 #[derive(Debug, thiserror::Error)]

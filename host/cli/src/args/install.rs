@@ -1,0 +1,149 @@
+//! The command lines of what is installed.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Looking, Output, Places, Setup};
+
+/// What an operator lets pass, and how long they wait.
+#[derive(Debug, Args)]
+pub(crate) struct Letting {
+    /// Takes a package that nobody has signed.
+    #[arg(long)]
+    pub(crate) allow_unsigned: bool,
+    /// Takes an older version than what was installed, or another package of a version that was.
+    #[arg(long)]
+    pub(crate) allow_downgrade: bool,
+    /// Takes a package that none of those has signed who signed what is installed.
+    #[arg(long)]
+    pub(crate) allow_other_signer: bool,
+    /// Speaks with registries and servers without TLS.
+    #[arg(long)]
+    pub(crate) plain_http: bool,
+}
+
+/// How a change is made.
+#[derive(Debug, Args)]
+pub(crate) struct ChangingHow {
+    /// How long another change is waited for.
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    pub(crate) wait: String,
+    /// The organisation's policy [default: policy.toml in the state folder; without one the profiles hold as they are].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// Language models that agents may be granted, each by its name: a TOML file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) models: Option<PathBuf>,
+    /// Trusts the certificate authorities in this PEM file, besides the system's.
+    #[arg(long = "trust", value_name = "FILE")]
+    pub(crate) trust: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) looking: Looking,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InstallCommand {
+    /// A package, a plugin's folder, https://..., oci://..., or a TOML file that names one of them and says what it gets. It
+    /// is written down with what it gets, and does not run until it is enabled.
+    #[command(flatten)]
+    pub(crate) setup: Setup,
+    /// The digest that the package has to have, as sha256:...
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) digest: Option<String>,
+    /// Enables it as well.
+    #[arg(long)]
+    pub(crate) enable: bool,
+    #[command(flatten)]
+    pub(crate) letting: Letting,
+    #[command(flatten)]
+    pub(crate) how: ChangingHow,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpdateCommand {
+    /// The installed plugin.
+    #[arg(value_name = "NAME")]
+    pub(crate) plugin: String,
+    /// The new package, as for install. Without it the version takes over that waits for an approval.
+    #[arg(value_name = "PLUGIN")]
+    pub(crate) source: Option<String>,
+    /// What it gets from here on: a TOML file as for install [default: what it gets now].
+    #[arg(long, value_name = "FILE", requires = "source")]
+    pub(crate) setup: Option<PathBuf>,
+    /// The digest that the package has to have, as sha256:...
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) digest: Option<String>,
+    #[command(flatten)]
+    pub(crate) letting: Letting,
+    #[command(flatten)]
+    pub(crate) how: ChangingHow,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RollbackCommand {
+    /// The installed plugin.
+    #[arg(value_name = "NAME")]
+    pub(crate) plugin: String,
+    /// The version to go back to, of the last three [default: the one before].
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) to: Option<String>,
+    #[command(flatten)]
+    pub(crate) how: ChangingHow,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UninstallCommand {
+    /// The installed plugin.
+    #[arg(value_name = "NAME")]
+    pub(crate) plugin: String,
+    /// Even if others need it.
+    #[arg(long)]
+    pub(crate) even_if_needed: bool,
+    #[command(flatten)]
+    pub(crate) how: ChangingHow,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EnableCommand {
+    /// The installed plugin.
+    #[arg(value_name = "NAME")]
+    pub(crate) plugin: String,
+    #[command(flatten)]
+    pub(crate) how: ChangingHow,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListCommand {
+    #[command(flatten)]
+    pub(crate) places: Places,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ChangesCommand {
+    /// Only of this plugin.
+    #[arg(value_name = "NAME")]
+    pub(crate) plugin: Option<String>,
+    /// So many of the last.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    pub(crate) lines: u32,
+    #[command(flatten)]
+    pub(crate) places: Places,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupCommand {
+    /// The new file.
+    #[arg(value_name = "FILE")]
+    pub(crate) to: PathBuf,
+    #[command(flatten)]
+    pub(crate) places: Places,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
