@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use semver::Version;
-use stockade_audit::{Decision, Layer, Record};
+use stockade_audit::{Decision, Layer, Plugin as AuditPlugin, Record};
 use stockade_package::{Available, Examined, Explain, Package, Problem, Severity};
 use stockade_policy::stands;
 
@@ -57,6 +57,8 @@ struct Course<'a> {
     plugin: Option<String>,
     /// What is installed of it.
     current: Option<Installed>,
+    /// It is in the list, done or waiting.
+    settled: bool,
     _turn: Turn,
 }
 
@@ -147,7 +149,7 @@ impl Host {
                 let versions = versions.to_string();
                 return Err(InstallError::Needed { plugin: plugin.to_owned(), dependent, versions });
             }
-            let record = course.record(&current.generation, None);
+            let record = course.record(&current.generation);
             Ok(Outcome { becomes: Becomes::Nothing, record, loaded: None })
         })
     }
@@ -177,7 +179,7 @@ impl Host {
                     None
                 }
             };
-            let record = course.record(&current.generation, None);
+            let record = course.record(&current.generation);
             Ok(Outcome { becomes: Becomes::Enabled(enabled), record, loaded })
         })
     }
@@ -248,6 +250,7 @@ impl Host {
             reached: first,
             plugin,
             current,
+            settled: false,
             _turn: turn,
         };
         match work(&mut course).and_then(|outcome| course.settle(outcome)) {
@@ -320,14 +323,12 @@ impl<'a> Course<'a> {
         let asks = self.asks_for_more(&package, &setup)?;
         let mut new = New::of(&package, (digest, bytes), origin, &setup);
         if !asks.is_empty() && stands("install.waits") {
-            let record = self
-                .record_of(&new.version, &new.component, &new.digest, "waits")
-                .detail("asks", scopes(&asks));
+            let record = self.record_of(new.names(), "waits").detail("asks", scopes(&asks));
             return Ok(Outcome { becomes: Becomes::Waits(new, asks), record, loaded: None });
         }
         let plugin = self.bring_up(package, &setup)?;
         new.offers = offers(&plugin);
-        let record = self.record_of(&new.version, &new.component, &new.digest, self.change.done());
+        let record = self.record_of(new.names(), self.change.done());
         Ok(Outcome { becomes: Becomes::New(new), record, loaded: Some(plugin) })
     }
 
@@ -468,34 +469,30 @@ impl<'a> Course<'a> {
             if !asks.is_empty() && stands("install.waits") {
                 let running = self.installed()?.generation.version;
                 let (plugin, version) = (to.plugin.clone(), to.version.clone());
-                return Err(InstallError::Waits { plugin, version, running, asks });
+                let package = packages::path(self.state(), &to.package);
+                return Err(InstallError::Waits { plugin, version, running, asks, package });
             }
         }
         let plugin = self.bring_up(package, &to.setup)?;
-        let record = self.record(to, Some(self.change.done()));
+        let record = self.record(to);
         Ok(Outcome { becomes: Becomes::Again(to.number, offers(&plugin)), record, loaded: Some(plugin) })
     }
 
-    fn record(&self, generation: &Generation, done: Option<&'static str>) -> Record {
-        let version = generation.version.to_string();
-        self.record_of(
-            &version,
-            &generation.component,
-            &generation.package,
-            done.unwrap_or(self.change.done()),
-        )
+    fn record(&self, generation: &Generation) -> Record {
+        let Generation { plugin_type, version, component, package, .. } = generation;
+        self.record_of([&version.to_string(), component, plugin_type, package], self.change.done())
     }
 
-    fn record_of(&self, version: &str, component: &str, package: &str, done: &'static str) -> Record {
-        let plugin = self.plugin.clone().unwrap_or_default();
+    fn record_of(&self, [version, component, plugin_type, package]: [&str; 4], done: &'static str) -> Record {
+        let name = self.plugin.clone().unwrap_or_default();
+        let plugin = AuditPlugin::new(&name, version, component, plugin_type).shared();
         let by = &self.changing.by;
         let user = by.name.clone().unwrap_or_default();
         Record::new(Layer::Package, done, Decision::Noted)
+            .plugin(&plugin)
             .operation(self.change.as_str())
-            .resource(plugin)
-            .reason(format!("user {user} ({}) has changed what is installed", by.uid))
-            .detail("version", version.to_owned())
-            .detail("component", component.to_owned())
+            .resource(name)
+            .reason(format!("user {user} ({}) changes what is installed", by.uid))
             .detail("package", package.to_owned())
             .detail("uid", i64::from(by.uid))
             .detail("user", user)
@@ -507,14 +504,17 @@ impl<'a> Course<'a> {
         let plugin = self.plugin.clone().unwrap_or_default();
         let before = self.current.as_ref().map(|current| current.generation.version.clone());
         let waits = match &becomes {
-            Becomes::Waits(new, asks) => Some((new.version.clone(), asks.clone())),
+            Becomes::Waits(new, asks) => {
+                Some((new.version.clone(), asks.clone(), packages::path(self.state(), &new.digest)))
+            }
             _ => None,
         };
         self.inventory.settle((&self.id, &plugin), becomes, (&self.host.0.log, record))?;
+        self.settled = true;
         packages::sweep(self.state(), self.inventory.needed()?);
-        if let (Some((version, asks)), Some(running)) = (waits, before.clone()) {
+        if let (Some((version, asks, package)), Some(running)) = (waits, before.clone()) {
             let version = Version::parse(&version).unwrap_or_else(|_| running.clone());
-            return Err(InstallError::Waits { plugin, version, running, asks });
+            return Err(InstallError::Waits { plugin, version, running, asks, package });
         }
         let installed = self.inventory.find(&plugin)?;
         let before = before.map(|version| version.to_string());
@@ -527,7 +527,7 @@ impl<'a> Course<'a> {
         let failed =
             Failed { id: self.id.clone(), plugin: self.plugin.clone(), phase: self.reached, stays, error };
         // What waits has been written down as that.
-        if !matches!(&failed.error, InstallError::Waits { .. }) || self.change == Change::Rollback {
+        if !self.settled {
             let problem = failed.problem();
             let record = Record::new(Layer::Package, "not-changed", Decision::Denied)
                 .operation(self.change.as_str())

@@ -1,5 +1,5 @@
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use semver::Version;
 use stockade_package::{Explain, Finding, PackageError, Problem};
@@ -147,6 +147,8 @@ pub enum InstallError {
         running: Version,
         /// What it asks for besides, and nobody has approved.
         asks: Vec<Lacking>,
+        /// Its package.
+        package: PathBuf,
     },
     /// What an operator gives it cannot be given.
     #[error("{}", .0.message)]
@@ -223,6 +225,12 @@ fn failed(phase: &Phase, plugin: &Option<String>, stays: Option<&Version>) -> St
         (Some(version), _) => format!("{version} stays: {phase} of {plugin} failed"),
         (None, _) => format!("nothing was installed: {phase} of {plugin} failed"),
     }
+}
+
+/// How somebody says yes or no to what waits.
+pub(super) fn approve_step(plugin: &str, package: &Path) -> String {
+    let package = package.display();
+    format!("stockade approvals approve {package} --why TEXT, or deny; then stockade update {plugin}")
 }
 
 fn keys(keys: &[PublicKey]) -> String {
@@ -324,13 +332,9 @@ impl Explain for InstallError {
                 dependent.clone(),
                 format!("uninstall or update {dependent} first"),
             ),
-            Self::Waits { plugin, .. } => (
-                "waits-for-approval",
-                plugin.clone(),
-                format!(
-                    "stockade approvals approve {plugin} --why TEXT, or deny; then stockade update {plugin}"
-                ),
-            ),
+            Self::Waits { plugin, package, .. } => {
+                ("waits-for-approval", plugin.clone(), approve_step(plugin, package))
+            }
             Self::Setup(problem) | Self::Unhealthy(problem) => return problem.clone(),
             Self::NothingBefore { plugin } => {
                 ("nothing-before", plugin.clone(), "see stockade changes for what was installed".into())

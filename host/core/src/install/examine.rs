@@ -6,6 +6,7 @@ use semver::VersionReq;
 use stockade_package::{Examined, Explain, Finding, Problem, Severity};
 use stockade_policy::interface;
 
+use super::error::approve_step;
 use super::{InstallError, Installed, Inventory, packages};
 
 /// What was found out about one installed plugin.
@@ -38,9 +39,7 @@ impl Inventory {
             if let Some(next) = &installed.next {
                 let message = format!("version {} is there, and waits for an approval", next.version);
                 let plugin = &installed.generation.plugin;
-                let step = format!(
-                    "stockade approvals approve {plugin} --why TEXT, or deny; then stockade update {plugin}"
-                );
+                let step = approve_step(plugin, &packages::path(state, &next.package));
                 problems.push((Severity::Note, Problem::new("waits-for-approval", plugin, message, step)));
             }
             let last = self.loads(Some(&installed.generation.plugin), 1)?;

@@ -182,7 +182,7 @@ pub(super) struct New {
     pub(super) component: String,
     pub(super) digest: String,
     pub(super) offers: Vec<(&'static str, String, String)>,
-    plugin_type: &'static str,
+    pub(super) plugin_type: &'static str,
     bytes: u64,
     origin: String,
     setup: String,
@@ -205,6 +205,13 @@ impl New {
             signed_by: package.signed_by.clone(),
             needs: needed.map(|needed| (needed.plugin.clone(), needed.versions.to_string())).collect(),
         }
+    }
+}
+
+impl New {
+    /// What records call it: version, component, type, package.
+    pub(super) fn names(&self) -> [&str; 4] {
+        [&self.version, &self.component, self.plugin_type, &self.digest]
     }
 }
 
@@ -698,10 +705,12 @@ impl Inventory {
         (log, record): (&Log, Record),
     ) -> Result<(), InstallError> {
         let settling = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let current: Option<(Option<i64>, bool, String)> = settling
-            .query_row("SELECT generation, enabled, highest FROM plugin WHERE name = ?1", [plugin], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-            })
+        let current: Option<(Option<i64>, Option<i64>, bool, String)> = settling
+            .query_row(
+                "SELECT generation, next, enabled, highest FROM plugin WHERE name = ?1",
+                [plugin],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+            )
             .optional()?;
         let version = |number: Option<i64>| -> Result<Option<String>, InstallError> {
             let row = number.map(|number| {
@@ -711,7 +720,8 @@ impl Inventory {
             Ok(row.transpose()?)
         };
         let before = version(current.as_ref().and_then(|(number, ..)| *number))?;
-        let (generation, was_enabled, highest) = current.unwrap_or((None, false, "0.0.0-0".to_owned()));
+        let (generation, waiting, was_enabled, highest) =
+            current.unwrap_or((None, None, false, "0.0.0-0".to_owned()));
         let mut state = "done";
         let (generation, next, enabled, reached) = match becomes {
             Becomes::New(new) => {
@@ -728,7 +738,7 @@ impl Inventory {
                 (Some(number), None, was_enabled && generation.is_some(), Version::parse(&text).ok())
             }
             Becomes::Nothing => (None, None, false, None),
-            Becomes::Enabled(enabled) => (generation, None, enabled, None),
+            Becomes::Enabled(enabled) => (generation, waiting, enabled, None),
         };
         let highest = Version::parse(&highest).map_err(broken)?;
         let highest = reached.into_iter().fold(highest, Ord::max).to_string();

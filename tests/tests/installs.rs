@@ -1,0 +1,383 @@
+//! Installed plugins, by the program that operators have: what is let in, what becomes of a change that fails or is killed,
+//! and what a host runs of them.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use stockade_audit::{Entry, Reader};
+use stockade_tests::chance::Chance;
+use stockade_tests::served::Site;
+use stockade_tests::{cycles, dist, example};
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+fn document(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}{}", text(&output.stdout), text(&output.stderr)))
+}
+
+/// An operator's machine, and an author's folder on it.
+struct Place(Site);
+
+impl Place {
+    fn new() -> Place {
+        Place(Site::new())
+    }
+
+    /// A signed plugin of this version, in a folder of its own.
+    fn plugin(&self, name: &str, version: &str, more: &str) -> String {
+        self.signed(name, version, more, Some("author"))
+    }
+
+    fn signed(&self, name: &str, version: &str, more: &str, key: Option<&str>) -> String {
+        let folder =
+            self.0.path(&format!("{}-{version}-{}", name.replace('/', "-"), key.unwrap_or("nobody")));
+        fs::create_dir_all(&folder).expect("writable");
+        let source = example("text-stats");
+        fs::copy(source.join("text_stats.wasm"), folder.join("text_stats.wasm")).expect("it is built");
+        let manifest = fs::read_to_string(source.join("plugin.toml")).expect("it is there");
+        let manifest = manifest
+            .replace("stockade/text-stats", name)
+            .replace("version = \"0.1.0\"", &format!("version = \"{version}\""));
+        assert!(manifest.contains(name) && manifest.contains(version));
+        fs::write(folder.join("plugin.toml"), format!("{manifest}\n{more}")).expect("writable");
+        // Of a folder that was there, with another manifest.
+        let _ = fs::remove_file(folder.join("plugin.dsse.json"));
+        let folder = folder.to_str().expect("UTF-8").to_owned();
+        if let Some(key) = key {
+            let file = self.0.path(&format!("{key}.key"));
+            let file = file.to_str().expect("UTF-8");
+            if !Path::new(file).exists() {
+                assert!(plain(&["key", "new", file]).status.success());
+            }
+            let signed = plain(&["sign", &folder, "--key", file]);
+            assert!(signed.status.success(), "{signed:?}");
+        }
+        folder
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.0.run(&[arguments, &["--format", "json"]].concat())
+    }
+
+    /// A command that works.
+    fn done(&self, arguments: &[&str]) -> Value {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
+        document(&output)
+    }
+
+    /// The code of a command that does not, and how the program ends.
+    fn refused(&self, arguments: &[&str]) -> (String, i32) {
+        let output = self.run(arguments);
+        let said = document(&output);
+        let error = &said["error"];
+        assert!(error["next_step"].as_str().is_some_and(|step| !step.is_empty()), "{said}");
+        (
+            error["code"].as_str().expect("a code").to_owned(),
+            output.status.code().expect("it ended by itself"),
+        )
+    }
+
+    /// The version that is installed.
+    fn version(&self, name: &str) -> Option<String> {
+        let list = self.done(&["list"]);
+        let plugins = list["plugins"].as_array().expect("a list");
+        let found = plugins.iter().find(|plugin| plugin["plugin"] == name)?;
+        Some(found["version"].as_str().expect("a version").to_owned())
+    }
+
+    fn records(&self) -> Vec<Entry> {
+        let records = Reader::open(&self.0.state().join("audit")).expect("there is a log");
+        let records = records.map(|entry| entry.expect("a record"));
+        records.filter(|entry| entry.record.layer == stockade_audit::Layer::Package).collect()
+    }
+}
+
+fn plain(arguments: &[&str]) -> Output {
+    std::process::Command::new(dist().join("stockade"))
+        .args(arguments)
+        .output()
+        .expect("the program is there")
+}
+
+#[test]
+fn a_plugin_is_installed_enabled_updated_rolled_back_and_removed() {
+    let place = Place::new();
+    let (old, new) = (place.plugin("acme/stats", "1.3.2", ""), place.plugin("acme/stats", "1.4.0", ""));
+    assert_eq!(place.done(&["list"])["plugins"], json!([]));
+
+    let installed = place.done(&["install", &old]);
+    assert_eq!((&installed["did"], &installed["plugin"]), (&json!("installed"), &json!("acme/stats")));
+    assert_eq!(installed["installed"]["enabled"], json!(false));
+    assert_eq!(place.version("acme/stats").as_deref(), Some("1.3.2"));
+    let offers = place.done(&["capabilities"]);
+    assert_eq!(offers["offers"][0]["name"], json!("stats"), "{offers}");
+    // It is there, and nobody runs it.
+    {
+        let _host = place.0.serve();
+        assert_eq!(document(&place.run(&["ps"]))["plugins"], json!([]));
+    }
+    place.done(&["enable", "acme/stats"]);
+    {
+        let _host = place.0.serve();
+        let called = place.done(&["call", "acme/stats", "stats", "--args", r#"{"text":"a b"}"#]);
+        assert_eq!(called["value"]["words"], json!(2), "{called}");
+        let (code, exit) = place.refused(&["update", "acme/stats", &new]);
+        assert_eq!((code.as_str(), exit), ("state-in-use", 5), "a host is at work");
+    }
+    let loads = place.done(&["ledger"]);
+    assert_eq!(
+        (&loads["loads"][0]["state"], &loads["loads"][0]["version"]),
+        (&json!("loaded"), &json!("1.3.2"))
+    );
+
+    let updated = place.done(&["update", "acme/stats", &new]);
+    assert_eq!((&updated["before"], &updated["installed"]["version"]), (&json!("1.3.2"), &json!("1.4.0")));
+    assert_eq!(updated["installed"]["enabled"], json!(true), "what ran runs on");
+    assert_eq!(place.refused(&["update", "acme/stats", &new]), ("up-to-date".to_owned(), 0));
+    let back = place.done(&["rollback", "acme/stats"]);
+    assert_eq!((&back["before"], &back["installed"]["version"]), (&json!("1.4.0"), &json!("1.3.2")));
+    assert_eq!(place.refused(&["rollback", "acme/stats"]), ("nothing-before".to_owned(), 2));
+    let doctor = place.done(&["doctor", "--strict"]);
+    assert_eq!(doctor["plugins"][0]["problems"], json!([]), "{doctor}");
+    place.done(&["disable", "acme/stats"]);
+    place.done(&["uninstall", "acme/stats"]);
+    assert_eq!(place.version("acme/stats"), None);
+    assert_eq!(fs::read_dir(place.0.state().join("packages")).expect("it is there").count(), 0);
+
+    let did: Vec<String> = place.records().iter().map(|entry| entry.record.event.to_string()).collect();
+    let expected = [
+        "installed",
+        "enabled",
+        "updated",
+        "not-changed",
+        "rolled-back",
+        "not-changed",
+        "disabled",
+        "uninstalled",
+    ];
+    assert_eq!(did, expected);
+    let changes = place.done(&["changes", "acme/stats"]);
+    let states: Vec<_> =
+        changes["changes"].as_array().expect("a list").iter().map(|one| one["state"].clone()).collect();
+    assert_eq!(states, ["done", "done", "failed", "done", "failed", "done", "done", "done"]);
+}
+
+#[test]
+fn what_nobody_signed_or_somebody_else_or_what_is_old_is_refused_and_changes_nothing() {
+    let place = Place::new();
+    let unsigned = place.signed("acme/stats", "1.0.0", "", None);
+    assert_eq!(place.refused(&["install", &unsigned]), ("not-signed".to_owned(), 3));
+    let (first, second) = (place.plugin("acme/stats", "1.0.0", ""), place.plugin("acme/stats", "1.1.0", ""));
+    let wrong = format!("sha256:{}", "0".repeat(64));
+    assert_eq!(place.refused(&["install", &first, "--digest", &wrong]), ("digest-mismatch".to_owned(), 3));
+    let component = format!("{first}/text_stats.wasm");
+    assert_eq!(place.refused(&["install", &component]), ("manifest-needed".to_owned(), 2));
+    assert_eq!(place.version("acme/stats"), None);
+
+    place.done(&["install", &first]);
+    assert_eq!(place.refused(&["install", &second]), ("installed-already".to_owned(), 2));
+    let other = place.signed("acme/stats", "1.2.0", "", Some("somebody"));
+    assert_eq!(place.refused(&["update", "acme/stats", &other]), ("other-signer".to_owned(), 3));
+    let another = place.plugin("acme/other", "1.0.0", "");
+    assert_eq!(place.refused(&["update", "acme/stats", &another]), ("other-plugin".to_owned(), 2));
+    assert_eq!(place.refused(&["update", "acme/other", &another]), ("not-installed".to_owned(), 2));
+    assert_eq!(place.version("acme/stats").as_deref(), Some("1.0.0"));
+
+    // An older one, whether or not the later one is still there.
+    place.done(&["update", "acme/stats", &second]);
+    assert_eq!(place.refused(&["update", "acme/stats", &first]), ("older-version".to_owned(), 3));
+    place.done(&["uninstall", "acme/stats"]);
+    assert_eq!(place.refused(&["install", &first]), ("older-version".to_owned(), 3));
+    // The same version, and other bytes.
+    let again = place.plugin("acme/stats", "1.1.0", "# changed\n");
+    assert_eq!(place.refused(&["install", &again]), ("version-republished".to_owned(), 3));
+    place.done(&["install", &first, "--allow-downgrade"]);
+    assert_eq!(place.version("acme/stats").as_deref(), Some("1.0.0"));
+}
+
+#[test]
+fn what_others_need_stays_and_in_a_version_that_will_do() {
+    let place = Place::new();
+    let needs = "[[dependencies]]\nplugin = \"acme/base\"\nversion = \"^1\"\nreason = \"asks it\"\n";
+    let user = place.plugin("acme/user", "1.0.0", needs);
+    assert_eq!(place.refused(&["install", &user]), ("dependency-missing".to_owned(), 4));
+    place.done(&["install", &place.plugin("acme/base", "1.0.0", "")]);
+    place.done(&["install", &user]);
+    assert_eq!(place.refused(&["uninstall", "acme/base"]), ("still-needed".to_owned(), 3));
+    let next = place.plugin("acme/base", "2.0.0", "");
+    assert_eq!(place.refused(&["update", "acme/base", &next]), ("still-needed".to_owned(), 3));
+    place.done(&["uninstall", "acme/base", "--even-if-needed"]);
+    let output = place.run(&["doctor"]);
+    assert_eq!(output.status.code(), Some(4));
+    let problems = document(&output)["plugins"][0]["problems"].to_string();
+    assert!(problems.contains("dependency-missing"), "{problems}");
+}
+
+#[test]
+fn an_update_that_asks_for_more_waits_for_an_approval_and_the_old_one_stays() {
+    let place = Place::new();
+    // A node can have none of it.
+    let integration = |version: &str, more: &str| {
+        let folder = place.signed("acme/stats", version, more, None);
+        let manifest = Path::new(&folder).join("plugin.toml");
+        let text = fs::read_to_string(&manifest).expect("it is there");
+        fs::write(&manifest, text.replace("type = \"node\"", "type = \"integration\"")).expect("writable");
+        folder
+    };
+    place.done(&["install", &integration("1.0.0", ""), "--enable", "--allow-unsigned"]);
+    let asks = "[[permissions]]\ncapability = \"http\"\nresource = \"GET https://api.example.org\"\nreason = \"asks it\"\n";
+    let more = integration("1.1.0", asks);
+    assert_eq!(
+        place.refused(&["update", "acme/stats", &more, "--allow-unsigned"]),
+        ("waits-for-approval".to_owned(), 3)
+    );
+    let list = place.done(&["list"]);
+    let plugin = &list["plugins"][0];
+    assert_eq!((&plugin["version"], &plugin["next"]["version"]), (&json!("1.0.0"), &json!("1.1.0")));
+    // Nobody has said yes yet; and enabling is not saying yes.
+    assert_eq!(place.refused(&["update", "acme/stats"]), ("waits-for-approval".to_owned(), 3));
+    place.done(&["enable", "acme/stats"]);
+    let package = plugin["next"]["package"].as_str().expect("a digest").replace(':', "-");
+    let package = place.0.state().join("packages").join(format!("{package}.stockade.tar"));
+    place.done(&["approvals", "approve", package.to_str().expect("UTF-8"), "--why", "reviewed", "--yes"]);
+    let updated = place.done(&["update", "acme/stats"]);
+    assert_eq!((&updated["before"], &updated["installed"]["version"]), (&json!("1.0.0"), &json!("1.1.0")));
+    assert_eq!(place.refused(&["update", "acme/stats"]), ("up-to-date".to_owned(), 0));
+}
+
+#[test]
+fn e5_a_list_that_was_exchanged_or_edited_is_not_run_by() {
+    let place = Place::new();
+    let list = place.0.state().join("installed.sqlite");
+    place.done(&["install", &place.plugin("acme/stats", "1.0.0", "")]);
+    let older = place.0.path("older.sqlite");
+    place.done(&["backup", older.to_str().expect("UTF-8")]);
+    place.done(&["update", "acme/stats", &place.plugin("acme/stats", "1.1.0", "")]);
+    place.done(&["enable", "acme/stats"]);
+    let now = place.0.path("now.sqlite");
+    place.done(&["backup", now.to_str().expect("UTF-8")]);
+    let put = |file: &Path| {
+        for end in ["-wal", "-shm"] {
+            let _ = fs::remove_file(place.0.state().join(format!("installed.sqlite{end}")));
+        }
+        fs::copy(file, &list).expect("writable");
+    };
+    // The log knows that there was more.
+    put(&older);
+    assert_eq!(place.refused(&["disable", "acme/stats"]), ("inventory-exchanged".to_owned(), 6));
+    let found = document(&place.run(&["doctor"]));
+    assert_eq!(found["inventory"][0]["code"], json!("inventory-exchanged"), "{found}");
+    // One in which another version is said to be installed.
+    let mut edited = fs::read(&now).expect("it is there");
+    let places: Vec<_> = (0..edited.len() - 5).filter(|&at| &edited[at..at + 5] == b"1.1.0").collect();
+    assert!(!places.is_empty());
+    places.iter().for_each(|at| edited[at + 4] = b'9');
+    let file = place.0.path("edited.sqlite");
+    fs::write(&file, &edited).expect("writable");
+    put(&file);
+    assert_eq!(place.refused(&["disable", "acme/stats"]), ("inventory-exchanged".to_owned(), 6));
+    put(&now);
+    place.done(&["disable", "acme/stats"]);
+}
+
+#[test]
+fn e9_a_package_that_was_exchanged_does_not_run() {
+    let place = Place::new();
+    let (one, other) = (place.plugin("acme/stats", "1.0.0", ""), place.plugin("acme/stats", "1.1.0", ""));
+    let installed = place.done(&["install", &one, "--enable"]);
+    let digest = installed["installed"]["package"].as_str().expect("a digest").replace(':', "-");
+    let package = place.0.state().join("packages").join(format!("{digest}.stockade.tar"));
+    let packed = place.done(&["pack", &other, "-o", place.0.path("other.tar").to_str().expect("UTF-8")]);
+    fs::copy(place.0.path("other.tar"), &package).expect("writable");
+    {
+        let _host = place.0.serve();
+        let (code, _) = place.refused(&["call", "acme/stats", "stats"]);
+        assert_eq!(code, "unknown-plugin");
+    }
+    let loads = place.done(&["ledger"]);
+    assert_eq!(loads["loads"][0]["code"], json!("package-changed"), "{loads}");
+    let output = place.run(&["doctor"]);
+    let problems = document(&output)["plugins"][0]["problems"].to_string();
+    assert!(
+        problems.contains("package-changed") && problems.contains(packed["digest"].as_str().expect("one")),
+        "{problems}"
+    );
+    fs::remove_file(&package).expect("it is there");
+    let problems = document(&place.run(&["doctor"]))["plugins"][0]["problems"].to_string();
+    assert!(problems.contains("package-missing"), "{problems}");
+}
+
+#[test]
+fn one_name_is_one_plugin_and_both_places_are_named() {
+    let place = Place::new();
+    place.done(&["install", &place.plugin("acme/stats", "1.0.0", ""), "--enable"]);
+    place.0.enable("acme/stats", "");
+    let output = place.run(&["serve", place.0.path("stockade.toml").to_str().expect("UTF-8")]);
+    let error = document(&output)["error"].clone();
+    assert_eq!(error["code"], json!("plugin-twice"));
+    let message = error["message"].as_str().expect("a message");
+    assert!(
+        message.contains("acme-stats.toml") && message.contains(place.0.state().to_str().expect("UTF-8")),
+        "{message}"
+    );
+}
+
+#[test]
+fn g7_whenever_a_change_is_killed_the_old_or_the_new_version_is_there_and_works() {
+    let place = Place::new();
+    let versions = ["1.0.0", "1.1.0"];
+    let folders = versions.map(|version| place.plugin("acme/stats", version, ""));
+    place.done(&["install", &folders[0]]);
+    // So long a whole one takes.
+    let began = Instant::now();
+    place.done(&["update", "acme/stats", &folders[1]]);
+    let whole = began.elapsed();
+    let mut chance = Chance::new("g7");
+    let (mut at, mut new, mut old) = (1, 0, 0);
+    for _ in 0..cycles(12, 500) {
+        let to = 1 - at;
+        let mut command = place.0.command(&["update", "acme/stats", &folders[to], "--allow-downgrade"]);
+        let mut child = command
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("it starts");
+        std::thread::sleep(chance.micros(u64::try_from(whole.as_micros()).expect("seconds")));
+        let _ = child.kill();
+        child.wait().expect("it ended");
+        let version = place.version("acme/stats").expect("it is never gone");
+        match version.as_str() {
+            found if found == versions[at] => old += 1,
+            found if found == versions[to] => {
+                at = to;
+                new += 1;
+            }
+            found => panic!("{found} is neither the old nor the new one"),
+        }
+        // Nobody had to do anything for it.
+        let doctor = place.done(&["doctor", "--strict"]);
+        assert_eq!(doctor["plugins"][0]["problems"], json!([]), "{doctor}");
+    }
+    println!("killed {} times: {old} old, {new} new", old + new);
+    // The next change works, and has swept up.
+    let to = 1 - at;
+    place.done(&["update", "acme/stats", &folders[to], "--allow-downgrade"]);
+    let changes = place.done(&["changes", "-n", "1000"]);
+    assert!(
+        changes["changes"].as_array().expect("a list").iter().all(|change| change["state"] != "open"),
+        "{changes}"
+    );
+    let packages = fs::read_dir(place.0.state().join("packages")).expect("it is there");
+    let names: Vec<_> = packages.map(|entry| entry.expect("readable").file_name()).collect();
+    assert!(
+        names.len() <= 2 && names.iter().all(|name| name.to_string_lossy().starts_with("sha256-")),
+        "{names:?}"
+    );
+}
