@@ -93,7 +93,7 @@ impl Place {
     }
 
     fn records(&self) -> Vec<Entry> {
-        let records = Reader::open(&self.0.state().join("audit")).expect("there is a log");
+        let records = Reader::open(self.0.state().join("audit")).expect("there is a log");
         let records = records.map(|entry| entry.expect("a record"));
         records.filter(|entry| entry.record.layer == stockade_audit::Layer::Package).collect()
     }

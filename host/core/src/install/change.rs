@@ -14,7 +14,7 @@ use super::packages::Coming;
 use super::turn::Turn;
 use super::{
     Change, Changing, Done, Failed, Generation, InstallError, Installed, Inventory, Loaded, Phase, Step,
-    Wish, packages,
+    Waits, Wish, packages,
 };
 use crate::egress::Egress;
 use crate::error::HostError;
@@ -470,7 +470,7 @@ impl<'a> Course<'a> {
                 let running = self.installed()?.generation.version;
                 let (plugin, version) = (to.plugin.clone(), to.version.clone());
                 let package = packages::path(self.state(), &to.package);
-                return Err(InstallError::Waits { plugin, version, running, asks, package });
+                return Err(Waits { plugin, version, running, asks, package }.into());
             }
         }
         let plugin = self.bring_up(package, &to.setup)?;
@@ -514,7 +514,7 @@ impl<'a> Course<'a> {
         packages::sweep(self.state(), self.inventory.needed()?);
         if let (Some((version, asks, package)), Some(running)) = (waits, before.clone()) {
             let version = Version::parse(&version).unwrap_or_else(|_| running.clone());
-            return Err(InstallError::Waits { plugin, version, running, asks, package });
+            return Err(Waits { plugin, version, running, asks, package }.into());
         }
         let installed = self.inventory.find(&plugin)?;
         let before = before.map(|version| version.to_string());

@@ -137,19 +137,8 @@ pub enum InstallError {
         versions: String,
     },
     /// It asks for more than the version that runs.
-    #[error("{plugin} {version} asks for more than {running}, which stays: {}", scopes(.asks))]
-    Waits {
-        /// `publisher/name`.
-        plugin: String,
-        /// The version that waits.
-        version: Version,
-        /// The version that stays.
-        running: Version,
-        /// What it asks for besides, and nobody has approved.
-        asks: Vec<Lacking>,
-        /// Its package.
-        package: PathBuf,
-    },
+    #[error("{} {} asks for more than {}, which stays: {}", .0.plugin, .0.version, .0.running, scopes(&.0.asks))]
+    Waits(Box<Waits>),
     /// What an operator gives it cannot be given.
     #[error("{}", .0.message)]
     Setup(Problem),
@@ -197,6 +186,21 @@ pub enum InstallError {
     /// The host.
     #[error(transparent)]
     Host(#[from] HostError),
+}
+
+/// A version that waits until what it asks for is approved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waits {
+    /// `publisher/name`.
+    pub plugin: String,
+    /// The version that waits.
+    pub version: Version,
+    /// The version that stays.
+    pub running: Version,
+    /// What it asks for besides, and nobody has approved.
+    pub asks: Vec<Lacking>,
+    /// Its package.
+    pub package: PathBuf,
 }
 
 /// A change that did not come about, and how far it had come.
@@ -259,6 +263,12 @@ impl InstallError {
             Self::Preflight(findings) => findings,
             _ => &[],
         }
+    }
+}
+
+impl From<Waits> for InstallError {
+    fn from(waits: Waits) -> Self {
+        Self::Waits(Box::new(waits))
     }
 }
 
@@ -332,8 +342,9 @@ impl Explain for InstallError {
                 dependent.clone(),
                 format!("uninstall or update {dependent} first"),
             ),
-            Self::Waits { plugin, package, .. } => {
-                ("waits-for-approval", plugin.clone(), approve_step(plugin, package))
+            Self::Waits(waits) => {
+                let step = approve_step(&waits.plugin, &waits.package);
+                ("waits-for-approval", waits.plugin.clone(), step)
             }
             Self::Setup(problem) | Self::Unhealthy(problem) => return problem.clone(),
             Self::NothingBefore { plugin } => {

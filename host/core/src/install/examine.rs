@@ -3,11 +3,14 @@
 use std::path::Path;
 
 use semver::VersionReq;
-use stockade_package::{Examined, Explain, Finding, Problem, Severity};
+use stockade_package::{Examined, Explain, Finding, Package, Problem, Severity};
 use stockade_policy::interface;
 
 use super::error::approve_step;
 use super::{InstallError, Installed, Inventory, packages};
+
+/// What the organisation's policy has against a package, and against what was written down of what it gets.
+pub type Judge<'a> = dyn Fn(&Package, &str) -> Vec<(Severity, Problem)> + 'a;
 
 /// What was found out about one installed plugin.
 #[derive(Clone, Debug)]
@@ -27,11 +30,7 @@ impl Inventory {
     /// # Errors
     ///
     /// The list cannot be read.
-    pub fn examine(
-        &self,
-        state: &Path,
-        judge: &dyn Fn(&stockade_package::Package, &str) -> Vec<(Severity, Problem)>,
-    ) -> Result<Vec<Examination>, InstallError> {
+    pub fn examine(&self, state: &Path, judge: &Judge<'_>) -> Result<Vec<Examination>, InstallError> {
         let all = self.all()?;
         let examined = all.iter().map(|installed| {
             let mut problems = files(state, installed, judge);
@@ -61,11 +60,7 @@ impl Inventory {
 }
 
 /// Its package, and what that says.
-fn files(
-    state: &Path,
-    installed: &Installed,
-    judge: &dyn Fn(&stockade_package::Package, &str) -> Vec<(Severity, Problem)>,
-) -> Vec<(Severity, Problem)> {
+fn files(state: &Path, installed: &Installed, judge: &Judge<'_>) -> Vec<(Severity, Problem)> {
     let generation = &installed.generation;
     let path = packages::path(state, &generation.package);
     if !path.exists() {
@@ -76,7 +71,7 @@ fn files(
     let mut problems: Vec<_> = examined
         .faults
         .iter()
-        .map(|fault| Finding::from(fault))
+        .map(Finding::from)
         .map(|finding| (finding.severity, finding.problem))
         .collect();
     if let Some(found) = &examined.digest

@@ -23,8 +23,8 @@ use crate::load::LoadRequest;
 use crate::plugin::Plugin;
 
 pub(crate) use change::recover;
-pub use error::{Failed, InstallError};
-pub use examine::Examination;
+pub use error::{Failed, InstallError, Waits};
+pub use examine::{Examination, Judge};
 pub use inventory::{Generation, Happened, Installed, Inventory, Loaded, Offer};
 pub use origin::Origin;
 
