@@ -44,7 +44,7 @@ const CODES: &[(&str, Exit)] = &[
     ("bad-key", Exit::Usage),
     ("unwritable", Exit::Usage),
     ("bad-reference", Exit::Usage),
-    ("bad-version", Exit::Usage),
+    ("bad-target-version", Exit::Usage),
     ("not-installed", Exit::Usage),
     ("installed-already", Exit::Usage),
     ("other-plugin", Exit::Usage),

@@ -263,7 +263,7 @@ pub(crate) fn rollback(command: &RollbackCommand) -> Result<Exit, Failure> {
     let to = command.to.as_deref().map(Version::parse).transpose().map_err(|error| {
         let message = format!("{:?} is no version: {error}", command.to.as_deref().unwrap_or_default());
         Failure::usage(
-            "bad-version",
+            "bad-target-version",
             "--to",
             message,
             "write it as 1.2.3; stockade changes has those that were installed",
