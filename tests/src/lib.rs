@@ -14,7 +14,9 @@ use std::ffi::OsString;
 use std::fs;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::process::Output;
 
+use serde_json::Value;
 use stockade_audit::{Decision, Entry, Layer, Reader, verify};
 use stockade_host::{CallOptions, GrantRequest, Host, HostBuilder, LoadRequest, Namespaces, Outcome, Plugin};
 use stockade_package::Package;
@@ -45,6 +47,17 @@ pub fn example(name: &str) -> PathBuf {
 /// Says that a test was left out, so that it is counted.
 pub fn skipped(test: &str, why: &str) {
     println!("SKIPPED: {test}: {why}");
+}
+
+/// What a program has printed.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+/// The one JSON document on its standard output.
+pub fn document(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}{}", text(&output.stdout), text(&output.stderr)))
 }
 
 /// How often a test that repeats itself does so: `few` times, or `full` times where the suite runs at its

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use stockade_audit::{Reader, verify};
 use stockade_tests::served::{Served, Site, until};
-use stockade_tests::{cycles, dist, example, skipped};
+use stockade_tests::{cycles, dist, document, example, skipped, text};
 
 /// Where a plugin's folder is.
 fn folder(site: &Site, name: &str) -> std::path::PathBuf {
@@ -35,15 +35,6 @@ fn plugin(site: &Site, name: &str, version: &str, plugin_type: &str, (hosts, sec
         ));
     }
     fs::write(folder.join("plugin.toml"), manifest).unwrap();
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("UTF-8")
-}
-
-fn document(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|error| panic!("{error}: {}{}", text(&output.stdout), text(&output.stderr)))
 }
 
 fn path(site: &Site, name: &str) -> String {

@@ -10,16 +10,7 @@ use serde_json::{Value, json};
 use stockade_audit::{Entry, Reader};
 use stockade_tests::chance::Chance;
 use stockade_tests::served::Site;
-use stockade_tests::{cycles, dist, example};
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("UTF-8")
-}
-
-fn document(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|error| panic!("{error}: {}{}", text(&output.stdout), text(&output.stderr)))
-}
+use stockade_tests::{cycles, dist, document, example, text};
 
 /// An operator's machine, and an author's folder on it.
 struct Place(Site);

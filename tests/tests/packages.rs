@@ -7,16 +7,7 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 use stockade_audit::Reader;
 use stockade_tests::served::Site;
-use stockade_tests::{dist, guest};
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("UTF-8")
-}
-
-fn document(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|error| panic!("{error}: {}{}", text(&output.stdout), text(&output.stderr)))
-}
+use stockade_tests::{dist, document, guest, text};
 
 /// A command that needs no host.
 fn plain(arguments: &[&str]) -> Output {

@@ -12,7 +12,7 @@ use stockade_audit::Reader;
 use stockade_package::signature::{SigningKey, sign_plugin};
 use stockade_package::{CODES, HOST_VERSION, sha256};
 use stockade_tests::served::Site;
-use stockade_tests::{example, guest};
+use stockade_tests::{document, example, guest, text};
 
 const MANIFEST: &str = r#"manifest = 1
 name = "acme/greet"
@@ -102,15 +102,6 @@ fn broken() -> Broken {
     let site = Site::new();
     fs::create_dir(site.path("plugins")).expect("writable");
     Broken { site }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("UTF-8")
-}
-
-fn document(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|error| panic!("{error}: {}{}", text(&output.stdout), text(&output.stderr)))
 }
 
 /// A plugin for each code of files and manifests.

@@ -14,20 +14,11 @@ use stockade_package::archive::{Blobs, Parts, blobs, pack};
 use stockade_package::sha256;
 use stockade_tests::served::Site;
 use stockade_tests::site::Authority;
-use stockade_tests::{dist, skipped};
+use stockade_tests::{dist, document, skipped, text};
 
 /// The user of the registry, and what its server keeps of the password (bcrypt).
 const USER: &str = "author:correct-horse";
 const KEPT: &str = "author:$2y$05$.7sFXvhMsvm838BSHnYTd.nT8icW5QxLFv/aZ2LvGprebm2pSFl0i\n";
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("UTF-8")
-}
-
-fn document(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|error| panic!("{error}: {}{}", text(&output.stdout), text(&output.stderr)))
-}
 
 /// A package that was made by the program, and what is in it.
 struct Made {

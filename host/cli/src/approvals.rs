@@ -13,14 +13,12 @@ use stockade_host::{
 };
 use stockade_package::Problem;
 use stockade_policy::Approvers;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::args::{ApprovalsArguments, ApprovalsCommand, Asking, Deciding};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::home::Home;
-use crate::output::{self, Format, SCHEMA, safe};
+use crate::output::{self, Format, SCHEMA, date, safe};
 use crate::table::Table;
 use crate::{audit, control, grants, policy, value};
 
@@ -58,13 +56,6 @@ fn all(asking: &Asking) -> Result<(Vec<ApprovalStatus>, Vec<Waiting>), Failure> 
     let approvers = policy::read(None, &home.state)?.approvals;
     let book = Book::open(&home.state, &home.audit).map_err(|error| Failure::of(&error))?;
     Ok((book.list(&approvers), Vec::new()))
-}
-
-/// Seconds since 1970, in UTC.
-fn date(seconds: u64) -> String {
-    let time =
-        i64::try_from(seconds).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
-    time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| seconds.to_string())
 }
 
 fn list(asking: &Asking, ended: bool, format: Format) -> Result<Exit, Failure> {

@@ -7,6 +7,8 @@ use std::io::{self, Write as _};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use stockade_audit::escape_for_terminal;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// For whom to print.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -44,6 +46,13 @@ pub(crate) fn note(text: &str) {
 /// Prints a document.
 pub(crate) fn document(value: &Value) {
     line(&json(&value.to_string()));
+}
+
+/// Seconds since 1970, in UTC.
+pub(crate) fn date(seconds: u64) -> String {
+    let time =
+        i64::try_from(seconds).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| seconds.to_string())
 }
 
 /// A text by somebody else, as it may be printed.

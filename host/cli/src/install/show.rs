@@ -3,15 +3,13 @@
 use serde_json::{Value, json};
 use stockade_host::install::{Examination, Installed, Inventory};
 use stockade_package::{Explain, Package, Problem, Severity};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::request;
 use crate::args::{BackupCommand, ChangesCommand, ListCommand, Places};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::home::Home;
-use crate::output::{self, Format, SCHEMA, safe};
+use crate::output::{self, Format, SCHEMA, date, safe};
 use crate::policy;
 use crate::table::Table;
 
@@ -28,13 +26,6 @@ fn of<T>(
         Some(inventory) => look(&inventory).map_err(|error| Failure::of(&error)),
         None => Ok(Vec::new()),
     }
-}
-
-/// Seconds since 1970, in UTC.
-fn date(seconds: u64) -> String {
-    let time =
-        i64::try_from(seconds).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
-    time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| seconds.to_string())
 }
 
 fn print(key: &str, value: Value, format: Format, table: impl FnOnce() -> Table) -> Exit {

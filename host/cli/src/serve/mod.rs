@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 use stockade_control::{Lines, Operations, Reloading, Running, Server, StateLock, Waiting, serve_metrics};
+use stockade_host::install::Loaded;
 use stockade_host::{Host, Plugin, PluginStatus};
 use stockade_package::{Explain, Problem};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -103,11 +104,12 @@ pub(crate) fn run(arguments: Serve, log: LevelFilter) -> Result<Exit, Failure> {
         starting: AtomicBool::new(true),
         stopping: AtomicBool::new(false),
     });
-    for (generation, problem) in &read.broken {
+    let broken = read.broken.iter().map(|(generation, problem)| {
         plugins::told(&generation.plugin, problem);
         let version = generation.version.to_string();
-        service.host.note_load(&generation.plugin, &version, Some(&generation.package), Err(problem));
-    }
+        Loaded::now(&generation.plugin, &version, Some(&generation.package), Some(problem))
+    });
+    service.host.note_loads(&broken.collect::<Vec<_>>());
     if read.disabled > 0 {
         tracing::info!(target: "stockade::host", "{} plugins are not enabled, and are left alone", read.disabled);
     }

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
 
 use stockade_control::{Reloaded, Waiting};
+use stockade_host::install::Loaded;
 use stockade_host::{Host, Lacking, Plugin, PluginStatus};
 use stockade_package::{Explain, Problem};
 
@@ -251,7 +252,7 @@ fn load(host: &Host, wanted: Vec<Wanted>) -> BTreeMap<String, Entry> {
     let threads = available_parallelism().map_or(1, NonZeroUsize::get) + 1;
     let queue = Mutex::new(wanted.into_iter());
     let (done, entries) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
-    let steps = Steps::start();
+    let (steps, notes) = (Steps::start(), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..threads.min(total) {
             scope.spawn(|| {
@@ -262,7 +263,8 @@ fn load(host: &Host, wanted: Vec<Wanted>) -> BTreeMap<String, Entry> {
                     };
                     steps.next(done.load(Ordering::Relaxed), total, &name);
                     let loaded = host.load_blocking(request.aside()).map_err(|error| error.problem());
-                    host.note_load(&name, &version, package.as_deref(), loaded.as_ref().map(|_| "loaded"));
+                    let note = Loaded::now(&name, &version, package.as_deref(), loaded.as_ref().err());
+                    notes.lock().unwrap_or_else(PoisonError::into_inner).push(note);
                     let entry = Entry { print, version, plugin_type, loaded };
                     entries.lock().unwrap_or_else(PoisonError::into_inner).insert(name, entry);
                     done.fetch_add(1, Ordering::Relaxed);
@@ -270,5 +272,6 @@ fn load(host: &Host, wanted: Vec<Wanted>) -> BTreeMap<String, Entry> {
             });
         }
     });
+    host.note_loads(&notes.into_inner().unwrap_or_else(PoisonError::into_inner));
     entries.into_inner().unwrap_or_else(PoisonError::into_inner)
 }

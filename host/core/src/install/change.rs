@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use semver::Version;
 use stockade_audit::{Decision, Layer, Plugin as AuditPlugin, Record};
-use stockade_package::{Available, Examined, Explain, Package, Problem, Severity};
+use stockade_package::{Available, Examined, Explain, Package, Severity};
 use stockade_policy::stands;
 
-use super::inventory::{Becomes, New, now};
+use super::error::scopes;
+use super::inventory::{Becomes, New};
 use super::packages::Coming;
 use super::turn::Turn;
 use super::{
@@ -26,16 +27,12 @@ use crate::weigh::Lacking;
 /// Ends what a process that was killed has left behind, unless somebody else is at it. Whoever cannot do it now leaves it to
 /// the next: what was installed is what is installed.
 pub(crate) fn recover(state: &Path, audit: &Path) {
-    if !Inventory::is_there(state) {
+    // At every start of a host, and nearly always there is nothing.
+    if !matches!(Inventory::look(state), Ok(Some(inventory)) if inventory.is_open().unwrap_or_default()) {
         return;
     }
     let Ok(_turn) = Turn::take(state, "recovery", Duration::ZERO, |_| {}) else { return };
-    let ended = Inventory::open(state, audit).and_then(|mut inventory| {
-        let ended = inventory.end_interrupted()?;
-        packages::sweep(state, inventory.needed()?);
-        Ok(ended)
-    });
-    match ended {
+    match Inventory::open(state, audit).and_then(|mut inventory| tidy(state, &mut inventory)) {
         Ok(0) => {}
         Ok(many) => tracing::warn!(
             target: "stockade::host",
@@ -43,6 +40,15 @@ pub(crate) fn recover(state: &Path, audit: &Path) {
         ),
         Err(error) => tracing::error!(target: "stockade::host", %error, "what is installed"),
     }
+}
+
+/// Ends interrupted changes, and removes what they have laid aside. How many there were.
+fn tidy(state: &Path, inventory: &mut Inventory) -> Result<usize, InstallError> {
+    let ended = inventory.end_interrupted()?;
+    if ended > 0 {
+        packages::sweep(state, inventory.needed()?);
+    }
+    Ok(ended)
 }
 
 /// A change on its way.
@@ -67,6 +73,8 @@ struct Outcome {
     becomes: Becomes,
     record: Record,
     loaded: Option<Plugin>,
+    /// Why it does not take over yet.
+    waits: Option<Waits>,
 }
 
 impl Host {
@@ -142,15 +150,9 @@ impl Host {
         self.course((Change::Uninstall, Some(plugin), ""), changing, |course| {
             course.reach(Phase::DependencyPrepare)?;
             let current = course.installed()?;
-            let dependents = course.inventory.dependents(plugin)?;
-            if let Some((dependent, versions)) = dependents.into_iter().next()
-                && !changing.allow.needed
-            {
-                let versions = versions.to_string();
-                return Err(InstallError::Needed { plugin: plugin.to_owned(), dependent, versions });
-            }
+            course.suits_dependents(None)?;
             let record = course.record(&current.generation);
-            Ok(Outcome { becomes: Becomes::Nothing, record, loaded: None })
+            Ok(Outcome { becomes: Becomes::Nothing, record, loaded: None, waits: None })
         })
     }
 
@@ -180,38 +182,19 @@ impl Host {
                 }
             };
             let record = course.record(&current.generation);
-            Ok(Outcome { becomes: Becomes::Enabled(enabled), record, loaded })
+            Ok(Outcome { becomes: Becomes::Enabled(enabled), record, loaded, waits: None })
         })
     }
 
-    /// Writes down that a plugin was loaded, skipped or not loaded, and why. Where that cannot be written it is told in the
-    /// host's log alone: nothing hangs on it.
-    pub fn note_load(
-        &self,
-        plugin: &str,
-        version: &str,
-        package: Option<&str>,
-        came: Result<&str, &Problem>,
-    ) {
-        if !Inventory::is_there(&self.0.state) {
+    /// Writes down that plugins were loaded or not, and why. Where that cannot be written it is told in the host's log alone:
+    /// nothing hangs on it.
+    pub fn note_loads(&self, loads: &[Loaded]) {
+        if loads.is_empty() || !Inventory::is_there(&self.0.state) {
             return;
         }
-        let (state, code, reason) = match came {
-            Ok(state) => (state, None, None),
-            Err(problem) => ("error", Some(problem.code.to_owned()), Some(problem.message.clone())),
-        };
-        let loaded = Loaded {
-            at: now(),
-            plugin: plugin.to_owned(),
-            version: version.to_owned(),
-            package: package.map(str::to_owned),
-            state: state.to_owned(),
-            code,
-            reason,
-        };
-        let noted = Inventory::open_unheld(&self.0.state).and_then(|mut list| list.note_load(&loaded));
+        let noted = Inventory::open_unheld(&self.0.state).and_then(|mut list| list.note_loads(loads));
         if let Err(error) = noted {
-            tracing::warn!(target: "stockade::host", %plugin, %error, "a load is not written down");
+            tracing::warn!(target: "stockade::host", %error, "loads are not written down");
         }
     }
 
@@ -233,8 +216,7 @@ impl Host {
         let turn = Turn::take(state, &what, changing.patience, waits).map_err(unbegun)?;
         let begun = || {
             let mut inventory = Inventory::open(state, &self.0.audit)?;
-            inventory.end_interrupted()?;
-            packages::sweep(state, inventory.needed()?);
+            tidy(state, &mut inventory)?;
             let current = plugin.map(|plugin| inventory.find(plugin)).transpose()?.flatten();
             let id = inventory.begin(change, plugin, origin, &changing.by)?;
             Ok((inventory, current, id))
@@ -313,7 +295,7 @@ impl<'a> Course<'a> {
         let package = examined.sound()?;
         let digest = package.digest.clone().unwrap_or_default();
         self.reach_with(Phase::DependencyPrepare, &package)?;
-        self.suits_dependents(&package.identity.version)?;
+        self.suits_dependents(Some(&package.identity.version))?;
         coming.keep(self.state(), &digest)?;
         let setup = match (&wish.setup, &self.current) {
             (Some(setup), _) => setup.clone(),
@@ -323,13 +305,14 @@ impl<'a> Course<'a> {
         let asks = self.asks_for_more(&package, &setup)?;
         let mut new = New::of(&package, (digest, bytes), origin, &setup);
         if !asks.is_empty() && stands("install.waits") {
-            let record = self.record_of(new.names(), "waits").detail("asks", scopes(&asks));
-            return Ok(Outcome { becomes: Becomes::Waits(new, asks), record, loaded: None });
+            let record = self.record_of_new(&new, "waits").detail("asks", scopes(&asks, " "));
+            let waits = self.waits(&new.version, &new.digest, asks)?;
+            return Ok(Outcome { becomes: Becomes::Waits(new), record, loaded: None, waits: Some(waits) });
         }
         let plugin = self.bring_up(package, &setup)?;
         new.offers = offers(&plugin);
-        let record = self.record_of(new.names(), self.change.done());
-        Ok(Outcome { becomes: Becomes::New(new), record, loaded: Some(plugin) })
+        let record = self.record_of_new(&new, self.change.done());
+        Ok(Outcome { becomes: Becomes::New(new), record, loaded: Some(plugin), waits: None })
     }
 
     /// Now it is known which plugin it is: whether it is the one, and whether it is there already.
@@ -405,16 +388,18 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// Whether those that need the plugin can do with this version.
-    fn suits_dependents(&self, version: &Version) -> Result<(), InstallError> {
+    /// Whether those that need the plugin can do with this version of it, or without it.
+    fn suits_dependents(&self, version: Option<&Version>) -> Result<(), InstallError> {
+        if self.changing.allow.needed {
+            return Ok(());
+        }
         let plugin = self.plugin.clone().unwrap_or_default();
-        let unhappy =
-            self.inventory.dependents(&plugin)?.into_iter().find(|(_, versions)| !versions.matches(version));
-        match unhappy {
-            Some((dependent, versions)) if !self.changing.allow.needed => {
+        let mut dependents = self.inventory.dependents(&plugin)?.into_iter();
+        match dependents.find(|(_, versions)| !version.is_some_and(|version| versions.matches(version))) {
+            Some((dependent, versions)) => {
                 Err(InstallError::Needed { plugin, dependent, versions: versions.to_string() })
             }
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 
@@ -463,24 +448,37 @@ impl<'a> Course<'a> {
         if self.change.phases().contains(&Phase::DependencyPrepare) {
             self.reach_with(Phase::DependencyPrepare, &package)?;
         }
-        self.suits_dependents(&to.version)?;
+        self.suits_dependents(Some(&to.version))?;
         if may_wait {
             let asks = self.asks_for_more(&package, &to.setup)?;
             if !asks.is_empty() && stands("install.waits") {
-                let running = self.installed()?.generation.version;
-                let (plugin, version) = (to.plugin.clone(), to.version.clone());
-                let package = packages::path(self.state(), &to.package);
-                return Err(Waits { plugin, version, running, asks, package }.into());
+                return Err(self.waits(&to.version, &to.package, asks)?.into());
             }
         }
         let plugin = self.bring_up(package, &to.setup)?;
         let record = self.record(to);
-        Ok(Outcome { becomes: Becomes::Again(to.number, offers(&plugin)), record, loaded: Some(plugin) })
+        Ok(Outcome {
+            becomes: Becomes::Again(to.number, offers(&plugin)),
+            record,
+            loaded: Some(plugin),
+            waits: None,
+        })
+    }
+
+    fn waits(&self, version: &Version, digest: &str, asks: Vec<Lacking>) -> Result<Waits, InstallError> {
+        let Generation { plugin, version: running, .. } = self.installed()?.generation;
+        let package = packages::path(self.state(), digest);
+        Ok(Waits { plugin, version: version.clone(), running, asks, package })
     }
 
     fn record(&self, generation: &Generation) -> Record {
         let Generation { plugin_type, version, component, package, .. } = generation;
         self.record_of([&version.to_string(), component, plugin_type, package], self.change.done())
+    }
+
+    fn record_of_new(&self, new: &New, done: &'static str) -> Record {
+        let New { plugin_type, version, component, digest, .. } = new;
+        self.record_of([&version.to_string(), component, plugin_type, digest], done)
     }
 
     fn record_of(&self, [version, component, plugin_type, package]: [&str; 4], done: &'static str) -> Record {
@@ -500,24 +498,16 @@ impl<'a> Course<'a> {
 
     /// Makes the change: in the audit log, and then in the list.
     fn settle(&mut self, outcome: Outcome) -> Result<Done, InstallError> {
-        let Outcome { becomes, record, loaded } = outcome;
+        let Outcome { becomes, record, loaded, waits } = outcome;
         let plugin = self.plugin.clone().unwrap_or_default();
-        let before = self.current.as_ref().map(|current| current.generation.version.clone());
-        let waits = match &becomes {
-            Becomes::Waits(new, asks) => {
-                Some((new.version.clone(), asks.clone(), packages::path(self.state(), &new.digest)))
-            }
-            _ => None,
-        };
         self.inventory.settle((&self.id, &plugin), becomes, (&self.host.0.log, record))?;
         self.settled = true;
         packages::sweep(self.state(), self.inventory.needed()?);
-        if let (Some((version, asks, package)), Some(running)) = (waits, before.clone()) {
-            let version = Version::parse(&version).unwrap_or_else(|_| running.clone());
-            return Err(Waits { plugin, version, running, asks, package }.into());
+        if let Some(waits) = waits {
+            return Err(waits.into());
         }
+        let before = self.current.as_ref().map(|current| current.generation.version.to_string());
         let installed = self.inventory.find(&plugin)?;
-        let before = before.map(|version| version.to_string());
         Ok(Done { id: self.id.clone(), plugin, before, installed, loaded })
     }
 
@@ -538,7 +528,7 @@ impl<'a> Course<'a> {
                 .detail("phase", self.reached.as_str())
                 .detail("change", self.id.clone())
                 .detail("uid", i64::from(self.changing.by.uid));
-            let written = self.inventory.end(&self.id, "failed", Some(&problem));
+            let written = self.inventory.fail(&self.id, &problem);
             let recorded = self.host.0.log.append_durable(&record);
             if let Err(error) = &written {
                 tracing::error!(target: "stockade::host", %error, "that a change failed is not written down");
@@ -554,12 +544,8 @@ impl<'a> Course<'a> {
     }
 }
 
-fn scopes(asks: &[Lacking]) -> String {
-    asks.iter().map(|lacking| lacking.scope.as_str()).collect::<Vec<_>>().join(" ")
-}
-
 /// What a plugin offers: its tools, and the events that it wants to be told of.
-pub(super) fn offers(plugin: &Plugin) -> Vec<(&'static str, String, String)> {
+fn offers(plugin: &Plugin) -> Vec<(&'static str, String, String)> {
     let tools = plugin.tools().iter().map(|tool| ("tool", tool.name.clone(), tool.description.clone()));
     let hooks = plugin.hooks().iter().map(|hook| ("hook", hook.event.clone(), hook.tool.clone()));
     tools.chain(hooks).collect()

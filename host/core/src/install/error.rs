@@ -137,7 +137,7 @@ pub enum InstallError {
         versions: String,
     },
     /// It asks for more than the version that runs.
-    #[error("{} {} asks for more than {}, which stays: {}", .0.plugin, .0.version, .0.running, scopes(&.0.asks))]
+    #[error("{} {} asks for more than {}, which stays: {}", .0.plugin, .0.version, .0.running, scopes(&.0.asks, ", "))]
     Waits(Box<Waits>),
     /// What an operator gives it cannot be given.
     #[error("{}", .0.message)]
@@ -244,8 +244,9 @@ fn keys(keys: &[PublicKey]) -> String {
     }
 }
 
-fn scopes(asks: &[Lacking]) -> String {
-    asks.iter().map(|lacking| lacking.scope.as_str()).collect::<Vec<_>>().join(", ")
+/// What is asked for, in one line.
+pub(super) fn scopes(asks: &[Lacking], between: &str) -> String {
+    asks.iter().map(|lacking| lacking.scope.as_str()).collect::<Vec<_>>().join(between)
 }
 
 fn preflight(findings: &[Finding]) -> String {

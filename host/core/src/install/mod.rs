@@ -14,7 +14,7 @@ mod turn;
 
 use std::fmt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use stockade_package::{Package, Problem};
 use stockade_policy::Person;
@@ -218,4 +218,9 @@ pub struct Done {
 /// It is gone, or is another one, or cannot be read.
 pub fn open_installed(state: &Path, generation: &Generation) -> Result<Package, InstallError> {
     packages::open(state, generation)
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }

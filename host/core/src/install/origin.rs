@@ -8,8 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{self, HeaderMap};
-use stockade_package::Package;
+
 use stockade_package::archive::{self, Archive, MAX_PACKAGE, Packed, Parts};
+use stockade_package::{Package, PackageError};
 use stockade_policy::{HttpScheme, HttpTarget};
 
 use super::InstallError;
@@ -56,11 +57,8 @@ impl Host {
                 Ok(archive::pack(&parts))
             }
             Origin::Path(path) if !Archive::is_at(path) => match Package::open(path, None) {
-                Err(stockade_package::PackageError::TypeNeeded) => {
-                    Err(InstallError::Bare { path: path.clone() })
-                }
+                Err(PackageError::TypeNeeded) | Ok(_) => Err(InstallError::Bare { path: path.clone() }),
                 Err(error) => Err(error.into()),
-                Ok(_) => Err(InstallError::Bare { path: path.clone() }),
             },
             Origin::Path(path) => Ok(archive::pack(&Archive::open(path)?.parts)),
             Origin::Registry(reference, credentials) => {
@@ -69,19 +67,14 @@ impl Host {
             }
             Origin::Url(url) => {
                 let bytes = download(self.egress(), url, plain_http, MAX_PACKAGE)?;
-                Ok(archive::pack(&Archive::read(&bytes).map_err(stockade_package::PackageError::from)?.parts))
+                Ok(archive::pack(&Archive::read(&bytes).map_err(PackageError::from)?.parts))
             }
         }
     }
 }
 
 /// All that stands at an address, at most so much.
-pub(super) fn download(
-    egress: &Arc<Egress>,
-    url: &str,
-    plain_http: bool,
-    most: u64,
-) -> Result<Bytes, InstallError> {
+fn download(egress: &Arc<Egress>, url: &str, plain_http: bool, most: u64) -> Result<Bytes, InstallError> {
     let failed = |why: String| InstallError::Download { url: url.to_owned(), why };
     let (scheme, authority, path) =
         parts(url).ok_or_else(|| failed("it is no address of https".to_owned()))?;

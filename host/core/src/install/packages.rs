@@ -55,12 +55,11 @@ impl Coming {
     }
 
     /// Gives it its place, where it is found by its digest.
-    pub(super) fn keep(self, state: &Path, digest: &str) -> Result<PathBuf, InstallError> {
+    pub(super) fn keep(self, state: &Path, digest: &str) -> Result<(), InstallError> {
         let place = path(state, digest);
         let folder = state.join(FOLDER);
         let kept = fs::rename(&self.path, &place).and_then(|()| File::open(&folder)?.sync_all());
-        kept.map_err(failed(&place, "written"))?;
-        Ok(place)
+        kept.map_err(failed(&place, "written"))
     }
 }
 

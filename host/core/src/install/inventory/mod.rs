@@ -1,0 +1,269 @@
+//! The list of what is installed: one SQLite file. A change of it is one commit, so whoever looks sees what was before or
+//! what is after; and the audit log has each change, with a digest of all that is installed then, before the commit.
+
+mod entries;
+mod look;
+mod settle;
+
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
+use sha2::{Digest, Sha256};
+use stockade_audit::{Reader, Record};
+use stockade_policy::stands;
+
+use super::InstallError;
+use crate::database::{self, Keeps, Unusable};
+use crate::memfd::hex;
+
+pub use entries::{Generation, Happened, Installed, Loaded, Offer};
+pub(super) use settle::{Becomes, New};
+
+/// The file in the state folder.
+const FILE: &str = "installed.sqlite";
+/// Each brings a file that knows those before it to the next form; a file says how many it knows. None is ever changed.
+const MIGRATIONS: [&str; 1] = ["
+    CREATE TABLE site (
+        one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL, changes INTEGER NOT NULL, head TEXT NOT NULL) STRICT;
+    CREATE TABLE generation (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, plugin TEXT NOT NULL, version TEXT NOT NULL, type TEXT NOT NULL,
+        package TEXT NOT NULL, component TEXT NOT NULL, bytes INTEGER NOT NULL, origin TEXT NOT NULL,
+        setup TEXT NOT NULL, signed_by TEXT NOT NULL, dependencies TEXT NOT NULL, made INTEGER NOT NULL,
+        replaces INTEGER REFERENCES generation (number)) STRICT;
+    CREATE INDEX generation_of ON generation (plugin);
+    CREATE TABLE plugin (
+        name TEXT PRIMARY KEY, generation INTEGER REFERENCES generation (number),
+        next INTEGER REFERENCES generation (number), enabled INTEGER NOT NULL, highest TEXT NOT NULL) STRICT;
+    CREATE TABLE offer (
+        generation INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, what TEXT NOT NULL,
+        PRIMARY KEY (generation, kind, name)) STRICT;
+    CREATE TABLE history (
+        id TEXT PRIMARY KEY, plugin TEXT, change TEXT NOT NULL, state TEXT NOT NULL, phase TEXT NOT NULL,
+        began INTEGER NOT NULL, ended INTEGER, uid INTEGER NOT NULL, user TEXT, origin TEXT NOT NULL,
+        before TEXT, after TEXT, code TEXT, message TEXT, next_step TEXT) STRICT;
+    CREATE INDEX history_of ON history (plugin);
+    CREATE TABLE phase (id TEXT NOT NULL, number INTEGER NOT NULL, phase TEXT NOT NULL, at INTEGER NOT NULL,
+        PRIMARY KEY (id, number)) STRICT;
+    CREATE TABLE load (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, plugin TEXT NOT NULL, version TEXT NOT NULL,
+        package TEXT, state TEXT NOT NULL, code TEXT, reason TEXT) STRICT;
+    CREATE INDEX load_of ON load (plugin);"];
+
+/// Loads that are kept: those of a thousand plugins over some ten starts. Without a bound a plugin that is loaded again and
+/// again would fill the disk.
+const MOST_LOADS: i64 = 10_000;
+/// Generations of a plugin that can be gone back to: their packages are kept.
+const KEPT_BACK: usize = 3;
+/// How far back in the audit log its last word about the list is looked for, at first and at last.
+const LOOKED_BACK: [u64; 2] = [256 * 1024, 4 * 1024 * 1024];
+
+/// The details of a record that say how far which list is.
+const LIST: &str = "installed_list";
+const CHANGES: &str = "installed_changes";
+const HEAD: &str = "installed_sha256";
+
+/// The list, opened.
+#[derive(Debug)]
+pub struct Inventory {
+    connection: Connection,
+}
+
+fn broken(error: impl Into<Unusable>) -> InstallError {
+    InstallError::Inventory(error.into())
+}
+
+impl From<rusqlite::Error> for InstallError {
+    fn from(error: rusqlite::Error) -> Self {
+        broken(error)
+    }
+}
+
+impl Inventory {
+    /// Whether there is a list in this state folder.
+    pub fn is_there(state: &Path) -> bool {
+        state.join(FILE).exists()
+    }
+
+    /// Opens the list to look at. None where nothing was ever installed.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn look(state: &Path) -> Result<Option<Inventory>, InstallError> {
+        if !Self::is_there(state) {
+            return Ok(None);
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(state.join(FILE), flags)?;
+        connection.busy_timeout(database::PATIENCE)?;
+        let known: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        match known {
+            // Killed before its first tables were there.
+            0 => Ok(None),
+            known if known > MIGRATIONS.len() => Err(later(known)),
+            _ => Ok(Some(Inventory { connection })),
+        }
+    }
+
+    /// Opens the list to run what is in it: as [`look`](Self::look), where it is the list of which the audit log speaks.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or was exchanged or edited.
+    pub fn trusted(state: &Path, audit: &Path) -> Result<Option<Inventory>, InstallError> {
+        let found = Self::look(state)?;
+        if let Some(inventory) = &found {
+            inventory.hold_against(audit)?;
+        }
+        Ok(found)
+    }
+
+    /// Opens the list to change it, or begins it, and holds it against what the audit log last said of it.
+    pub(super) fn open(state: &Path, audit: &Path) -> Result<Inventory, InstallError> {
+        let inventory = Self::open_unheld(state)?;
+        inventory.hold_against(audit)?;
+        Ok(inventory)
+    }
+
+    /// For what changes nothing that is installed.
+    pub(super) fn open_unheld(state: &Path) -> Result<Inventory, InstallError> {
+        let mut connection = database::open(&state.join(FILE), Keeps::Always, "").map_err(broken)?;
+        let migrating = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let known: usize = migrating.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if known > MIGRATIONS.len() {
+            return Err(later(known));
+        }
+        for migration in &MIGRATIONS[known..] {
+            migrating.execute_batch(migration)?;
+        }
+        if known == 0 {
+            let id = hex(&random()?);
+            migrating
+                .execute("INSERT INTO site VALUES (1, ?1, 0, ?2)", params![id, digest(&migrating, 0)?])?;
+        }
+        migrating.pragma_update(None, "user_version", MIGRATIONS.len())?;
+        migrating.commit()?;
+        Ok(Inventory { connection })
+    }
+
+    /// An older copy of the list is a sound list too, but for what the log has seen since; and one that was edited is no
+    /// longer the one of which the log speaks.
+    fn hold_against(&self, audit: &Path) -> Result<(), InstallError> {
+        let (id, changes, head) = self.site()?;
+        if !stands("install.list") {
+            return Ok(());
+        }
+        if digest(&self.connection, changes)? != head {
+            return Err(InstallError::Exchanged { why: "somebody has edited it".to_owned() });
+        }
+        let Some((seen, seen_head)) = last_word(audit, &id) else { return Ok(()) };
+        // The log has a change before the list does: one that was cut off in between has not happened.
+        if seen > changes + 1 {
+            let why = format!("it knows {changes} changes, and the log {seen}: this is an older copy");
+            return Err(InstallError::Exchanged { why });
+        }
+        if seen == changes && seen_head != head {
+            return Err(InstallError::Exchanged { why: "its last change is another one".to_owned() });
+        }
+        Ok(())
+    }
+
+    fn site(&self) -> Result<(String, i64, String), InstallError> {
+        let row = self.connection.query_row("SELECT id, changes, head FROM site", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        });
+        Ok(row?)
+    }
+
+    /// What SQLite finds wrong with the file; nothing where it is sound.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read at all.
+    pub fn check(&self) -> Result<Vec<String>, InstallError> {
+        let mut statement = self.connection.prepare("PRAGMA integrity_check")?;
+        let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+        let mut found = rows.collect::<Result<Vec<_>, _>>()?;
+        found.retain(|line| line != "ok");
+        let (_, changes, head) = self.site()?;
+        if found.is_empty() && digest(&self.connection, changes)? != head {
+            found.push("somebody has edited it".to_owned());
+        }
+        Ok(found)
+    }
+
+    /// Writes a copy of the list, as it is now, into a new file.
+    ///
+    /// # Errors
+    ///
+    /// The file is there, or cannot be written.
+    pub fn back_up(&self, to: &Path) -> Result<(), InstallError> {
+        let place = to.to_str().ok_or_else(|| broken("its name is not UTF-8"))?;
+        self.connection.execute("VACUUM INTO ?1", [place])?;
+        let synced = File::open(to).and_then(|file| {
+            file.set_permissions(Permissions::from_mode(0o600))?;
+            file.sync_all()
+        });
+        synced.map_err(|source| InstallError::File { path: to.to_owned(), what: "written", source })
+    }
+}
+
+fn later(known: usize) -> InstallError {
+    broken(format!("its form is {known}, and this version knows {}", MIGRATIONS.len()))
+}
+
+fn random() -> Result<[u8; 16], InstallError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| broken(std::io::Error::other(error)))?;
+    Ok(bytes)
+}
+
+/// A digest of all that is installed, after so many changes: what somebody would edit to have another package run.
+fn digest(connection: &Connection, changes: i64) -> Result<String, InstallError> {
+    let mut statement = connection.prepare(
+        "SELECT name, enabled, highest, g.version, g.package, g.component, g.setup, g.signed_by, n.package, n.setup \
+         FROM plugin LEFT JOIN generation g ON g.number = plugin.generation \
+         LEFT JOIN generation n ON n.number = plugin.next ORDER BY name",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut hash = Sha256::new();
+    hash.update(changes.to_le_bytes());
+    while let Some(row) = rows.next()? {
+        for column in 0..10 {
+            // Each with its length, so that none can be taken for a piece of another.
+            let text = match row.get_ref(column)? {
+                ValueRef::Integer(number) => Some(number.to_string().into_bytes()),
+                ValueRef::Text(text) => Some(text.to_vec()),
+                _ => None,
+            };
+            let length = text.as_ref().map_or(u64::MAX, |text| text.len() as u64);
+            hash.update(length.to_le_bytes());
+            hash.update(text.unwrap_or_default());
+        }
+    }
+    Ok(hex(&hash.finalize()))
+}
+
+fn stamped(record: Record, list: &str, changes: i64, head: &str) -> Record {
+    record.detail(LIST, list.to_owned()).detail(CHANGES, changes).detail(HEAD, head.to_owned())
+}
+
+/// What the audit log last said of a list.
+fn last_word(audit: &Path, id: &str) -> Option<(i64, String)> {
+    for bytes in LOOKED_BACK {
+        let records = Reader::open_at_end(audit, bytes).ok()?;
+        let of_it = records.map_while(Result::ok).filter_map(|entry| {
+            let detail = &entry.record.detail;
+            let is_it = detail.text(LIST) == Some(id);
+            let said = detail.number(CHANGES).zip(detail.text(HEAD));
+            said.filter(|_| is_it).map(|(changes, head)| (changes, head.to_owned()))
+        });
+        if let Some(last) = of_it.last() {
+            return Some(last);
+        }
+    }
+    None
+}
