@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use semver::Version;
+use stockade_policy::stands;
 
 use super::known::{Candidate, Known, Needs, Range};
 use super::set::Place;
@@ -235,6 +236,7 @@ fn drift(question: &Question<'_>, chosen: &Chosen<'_>) -> Result<(), ResolveErro
             known.at(*place)
             && let Some(digest) = &installed.digest
             && *digest != release.digest
+            && stands("resolve.drift")
         {
             return Err(ResolveError::InstalledDrift {
                 plugin: name.to_owned(),
