@@ -236,6 +236,13 @@ fn versions_for_other_hosts_are_left_out() {
         .but("a/b", "contract", "0.9")
         .index();
     assert_eq!(picked(&index, &["a/b"]), ["a/b 1.0.0"]);
+    // Who has locked one on another host cannot have it on this one.
+    let (all, here) = (wanted(&["a/b"]), host());
+    for version in ["1.1.0", "1.2.0"] {
+        let lock = Lock::of(vec![locked("a/b", version, &[])]).unwrap();
+        let question = Question { lock: Some(&lock), ..Question::new(&index, &all, &here) };
+        assert_eq!(picks(&resolve(&question).unwrap()), ["a/b 1.0.0"]);
+    }
     let (wanted, host) = (wanted(&["a/b"]), Version::new(0, 2, 0));
     let question = Question { contracts: &["0.1", "0.9"], ..Question::new(&index, &wanted, &host) };
     assert_eq!(picks(&resolve(&question).unwrap()), ["a/b 1.2.0"]);

@@ -33,6 +33,13 @@ pub(super) enum Out {
     Contract,
 }
 
+impl Out {
+    /// Whether it would run, and is not offered to whoever does not have it.
+    const fn would_run(self) -> bool {
+        matches!(self, Self::Yanked | Self::PreRelease)
+    }
+}
+
 /// Which versions of a plugin will do.
 #[derive(Clone, Copy)]
 pub(super) enum Range<'a> {
@@ -55,17 +62,19 @@ impl<'a> Known<'a> {
         let installed = question.installed.and_then(|all| all.get(name));
         let locked = question.lock.and_then(|lock| lock.pins(name));
         let mut known = Known { name, candidates: Vec::new(), out: Vec::new(), wanted, installed };
-        let is_had = |version: &Version| {
-            installed.is_some_and(|had| had.version == *version)
-                || locked.is_some_and(|had| had.version == *version)
-        };
+        let is_installed = |version: &Version| installed.is_some_and(|had| had.version == *version);
+        let is_locked = |version: &Version| locked.is_some_and(|had| had.version == *version);
         for release in question.index.plugin(name).map_or(&[][..], |listed| &listed.versions) {
+            let version = &release.version;
+            // What is locked may be yanked, and cannot run where it does not.
+            let is_had = |out: Out| is_installed(version) || (out.would_run() && is_locked(version));
             match known.out_of_the_question(question, release) {
-                Some(out) if !is_had(&release.version) => known.out.push((release, out)),
-                _ => known.candidate(&release.version).release = Some(release),
+                Some(out) if !is_had(out) => known.out.push((release, out)),
+                _ => known.candidate(version).release = Some(release),
             }
         }
-        if let Some(locked) = locked {
+        let is_out = |locked: &Locked| known.out.iter().any(|(release, _)| release.version == locked.version);
+        if let Some(locked) = locked.filter(|locked| !is_out(locked)) {
             known.candidate(&locked.version).locked = Some(locked);
         }
         if let Some(installed) = installed {

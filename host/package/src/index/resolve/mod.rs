@@ -19,8 +19,8 @@ use plan::Chosen;
 pub use plan::{Pick, Plan, Stay, Why};
 use solve::{Unsolved, World};
 
-/// Steps of one search: 4,096, where a step is a decision or a dependency that is looked at. A host with a hundred plugins
-/// takes some hundreds. That versions fit together is as hard to find out as any puzzle there is: without a bound, a few
+/// Steps of one search: 4,096, where a step is a decision, a dependency that is looked at, or a plugin that is looked at again
+/// after a conflict. A host with a hundred plugins takes some hundreds. That versions fit together is as hard to find out as any puzzle there is: without a bound, a few
 /// dozen crafted plugins keep a reader busy for years.
 pub const MAX_STEPS: u32 = 4096;
 
