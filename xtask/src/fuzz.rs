@@ -44,15 +44,18 @@ enum Target {
     Manifest,
     /// A plugin in one file.
     Package,
+    /// An index of plugins, or a lock file.
+    Index,
 }
 
 /// Every target, and how many parts of ten of the time it gets: the session most, since it is the slowest.
-const TARGETS: [(Target, u64); 5] = [
+const TARGETS: [(Target, u64); 6] = [
     (Target::Decode, 2),
     (Target::Session, 4),
     (Target::AuditLine, 1),
-    (Target::Manifest, 2),
+    (Target::Manifest, 1),
     (Target::Package, 1),
+    (Target::Index, 1),
 ];
 
 /// One input that takes longer is a finding: seconds. A call's deadline in the session is far below.
@@ -72,13 +75,14 @@ impl Target {
             Self::AuditLine => "audit-line",
             Self::Manifest => "manifest",
             Self::Package => "package",
+            Self::Index => "index",
         }
     }
 
     /// The longest input that is tried.
     fn longest(self) -> u32 {
         match self {
-            Self::Decode | Self::Manifest => 4096,
+            Self::Decode | Self::Manifest | Self::Index => 4096,
             Self::Session => 2048,
             Self::AuditLine => 8192,
             // The least package has 10 KiB.

@@ -42,7 +42,7 @@ impl PackageError {
                 ("unsupported-wasm", "rebuild with a toolchain that makes components of version 0xd")
             }
             Self::Unwritable { .. } => {
-                ("unwritable", "name a plugin or policy in a folder that you can write to")
+                ("unwritable", "name a plugin, policy or index in a folder that you can write to")
             }
             Self::Signature(error) => (error.code(), error.next_step()),
             Self::Archive(error) => (error.code(), error.next_step()),

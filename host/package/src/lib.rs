@@ -24,6 +24,7 @@ mod error;
 mod folder;
 mod hash;
 mod hook;
+pub mod index;
 mod links;
 mod manifest;
 mod package;

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use semver::Version;
+use semver::{Version, VersionReq};
 use stockade_policy::{PluginType, PublicKey};
 
 use crate::archive::{Archive, Interfaces, MAX_PACKAGE, Parts};
@@ -39,6 +39,10 @@ pub struct Identity {
 pub struct Package {
     /// Which plugin it is.
     pub identity: Identity,
+    /// What it does; nothing for a bare component. Hostile text.
+    pub description: String,
+    /// The versions of the host that it runs on; any where it says none.
+    pub host: Option<VersionReq>,
     /// The component's bytes.
     pub component: Vec<u8>,
     /// The tools that the manifest declares; empty for a bare component.
@@ -92,6 +96,8 @@ impl Package {
     pub fn bare(identity: Identity, component: Vec<u8>) -> Package {
         Self {
             identity,
+            description: String::new(),
+            host: None,
             component,
             declared: Vec::new(),
             hooks: Vec::new(),
@@ -318,6 +324,8 @@ impl Contents {
                 version: manifest.version,
                 plugin_type: manifest.plugin_type,
             },
+            description: manifest.description,
+            host: manifest.host,
             declared: manifest.tools,
             hooks: manifest.hooks,
             permissions: manifest.permissions,

@@ -9,6 +9,7 @@ mod audit_line;
 mod census;
 pub mod corpus;
 mod decode;
+mod index;
 mod manifest;
 pub mod mutate;
 mod package;
@@ -17,6 +18,7 @@ mod session;
 
 pub use audit_line::audit_line;
 pub use decode::decode;
+pub use index::index;
 pub use manifest::manifest;
 pub use package::package;
 pub use session::{close, session};

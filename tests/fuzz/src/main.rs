@@ -16,6 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some("audit-line") => seeds::audit_line(),
         Some("manifest") => seeds::manifest(),
         Some("package") => seeds::package(),
+        Some("index") => seeds::index(),
         _ => return Err(format!("no target {}", target.display()).into()),
     };
     std::fs::create_dir_all(&folder)?;

@@ -415,3 +415,48 @@ pub fn package() -> Vec<Vec<u8>> {
     inputs.push(kind(2, b"manifest = 1\0{}"));
     inputs
 }
+
+/// Indexes and lock files: a byte says which.
+pub fn index() -> Vec<Vec<u8>> {
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let release = |version: &str, more: &str| {
+        format!(
+            "{{\"version\":\"{version}\",\"type\":\"node\",\"digest\":\"{digest}\",\"bytes\":1,\"contract\":\"0.1\",\
+             \"source\":\"a.stockade.tar\"{more}}}"
+        )
+    };
+    let plugin = |name: &str, versions: &[String]| {
+        format!("{{\"name\":\"{name}\",\"description\":\"x\",\"versions\":[{}]}}", versions.join(","))
+    };
+    let index = |plugins: &[String]| {
+        let head = "\"schema\":1,\"name\":\"a\",\"version\":1,\"expires\":\"2027-01-31T00:00:00Z\"";
+        format!("{{{head},\"plugins\":[{}]}}", plugins.join(","))
+    };
+    let needs = |on: &str, range: &str, optional: bool| {
+        format!(",\"dependencies\":[{{\"plugin\":\"{on}\",\"version\":\"{range}\",\"optional\":{optional}}}]")
+    };
+    let words = plugin("a/c", &[release("1.0.0", ""), release("2.0.0-rc.1", ",\"host\":\">=9\"")]);
+    let indexes = [
+        index(&[]),
+        index(&[plugin("a/b", &[release("1.0.0", &needs("a/c", "^1", false))]), words.clone()]),
+        index(&[plugin("a/b", &[release("1.0.0", &needs("a/c", ">=2, <3", true))]), words.clone()]),
+        index(&[plugin("a/b", &[release("1.0.0+x", &needs("a/d", "*", false))]), words.clone()]),
+        index(&[
+            plugin("a/b", &[release("1.0.0", ",\"yanked\":\"r\"")]),
+            words.replace("a.stockade", "../a"),
+        ]),
+    ];
+    let entry = |name: &str, needs: &str| {
+        format!(
+            "[[plugin]]\nname = \"{name}\"\nversion = \"1.0.0\"\ndigest = \"{digest}\"\n\
+             source = \"https://example.org/a.stockade.tar\"\ndependencies = [{needs}]\n"
+        )
+    };
+    let locks = [
+        "version = 1\n".to_owned(),
+        format!("version = 1\n{}{}", entry("a/b", "\"a/c 1.0.0\""), entry("a/c", "")),
+        format!("version = 1\n{}{}", entry("a/b", "\"a/b 1.0.0\""), entry("a/b", "")),
+    ];
+    let kind = |kind: u8, text: &String| [&[kind], text.as_bytes()].concat();
+    indexes.iter().map(|text| kind(0, text)).chain(locks.iter().map(|text| kind(1, text))).collect()
+}

@@ -1,7 +1,7 @@
 //! deny.toml's lists of licences and bans, held against what the lock file resolves to. Needs nothing
 //! installed; `cargo deny`, where it is there, reads the same file and knows advisories too.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use anyhow::{Context, Result};
@@ -14,6 +14,7 @@ pub(super) fn check() -> Result<Vec<String>> {
     let text = fs::read_to_string(workspace::root().join("deny.toml")).context("cannot read deny.toml")?;
     let rules: toml::Table = text.parse().context("deny.toml does not parse")?;
     let allowed = strings(&rules, "licenses", "allow");
+    let exceptions = exceptions(&rules);
     let banned = bans(&rules);
     let metadata = cargo::metadata(&["--locked", "--all-features"])?;
     let name_of = names(&metadata);
@@ -23,6 +24,7 @@ pub(super) fn check() -> Result<Vec<String>> {
         let version = package["version"].as_str().unwrap_or_default();
         match package["license"].as_str() {
             Some(licence) if permitted(licence, &allowed) => {}
+            Some(licence) if exceptions.get(name).is_some_and(|more| permitted(licence, more)) => {}
             Some(licence) => faults.push(format!("{name} {version}: licence {licence} is not in deny.toml")),
             None => faults.push(format!("{name} {version}: names no licence")),
         }
@@ -43,6 +45,17 @@ pub(super) fn check() -> Result<Vec<String>> {
         }
     }
     Ok(faults)
+}
+
+/// Licences that are taken in for one crate alone.
+fn exceptions(rules: &toml::Table) -> BTreeMap<String, BTreeSet<String>> {
+    let list = rules.get("licenses").and_then(|licences| licences.get("exceptions"));
+    let one = |entry: &toml::Value| {
+        let licences = entry.get("allow")?.as_array()?.iter();
+        let licences = licences.filter_map(|licence| licence.as_str().map(str::to_owned));
+        Some((entry.get("crate")?.as_str()?.to_owned(), licences.collect()))
+    };
+    list.and_then(toml::Value::as_array).into_iter().flatten().filter_map(one).collect()
 }
 
 struct Ban {
@@ -154,6 +167,16 @@ mod tests {
         ] {
             assert!(!permitted(bad, &allowed) || bad == "MIT OR", "{bad}");
         }
+    }
+
+    #[test]
+    fn an_exception_is_for_one_crate() {
+        let rules: toml::Table =
+            "[licenses]\nexceptions = [{ crate = \"pubgrub\", allow = [\"MPL-2.0\"] }]".parse().unwrap();
+        let exceptions = exceptions(&rules);
+        assert!(permitted("LGPL-3.0-or-later OR MPL-2.0", &exceptions["pubgrub"]));
+        assert!(!permitted("MIT", &exceptions["pubgrub"]));
+        assert_eq!(exceptions.get("other"), None);
     }
 
     #[test]

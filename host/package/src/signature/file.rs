@@ -1,19 +1,29 @@
-//! Signatures on disk: beside the policy, and in the plugin's folder.
+//! Signatures on disk: beside the policy or an index, and in the plugin's folder.
 
 use std::path::{Path, PathBuf};
 
 use stockade_policy::PublicKey;
 
-use super::{Envelope, MAX_ENVELOPE, Signed, SignedFile, SigningKey, sign, signers};
+use super::{Envelope, MAX_ENVELOPE, SignatureError, Signed, SignedFile, SigningKey, sign, signers};
 use crate::PackageError;
 use crate::archive::{Archive, MAX_PACKAGE, pack};
 use crate::folder::{self, Entry};
 use crate::package::{Contents, SIGNATURE_FILE, Source};
 
-/// What a policy is called in its statement, wherever it lies.
-const POLICY: &str = "policy.toml";
-/// What comes behind the name of a policy's file.
-const BESIDE: &str = ".dsse.json";
+/// What comes behind the name of an index's file.
+pub const INDEX_SIGNATURE_SUFFIX: &str = ".sig";
+
+/// A document with a signature in a file beside it.
+struct Beside {
+    what: Signed,
+    /// What it is called in its statement, wherever it lies.
+    name: &'static str,
+    /// What comes behind the name of its file.
+    suffix: &'static str,
+}
+
+const POLICY: Beside = Beside { what: Signed::Policy, name: "policy.toml", suffix: ".dsse.json" };
+const INDEX: Beside = Beside { what: Signed::Index, name: "index.json", suffix: INDEX_SIGNATURE_SUFFIX };
 
 /// Signs the plugin in a folder or a package, besides whoever has signed it before. Who has signed it now.
 ///
@@ -50,13 +60,7 @@ fn signed(source: &Source<'_>, key: &SigningKey) -> Result<(Envelope, Vec<Public
 ///
 /// As [`sign_plugin`].
 pub fn sign_policy(path: &Path, text: &[u8], key: &SigningKey) -> Result<Vec<PublicKey>, PackageError> {
-    let before = beside(path)?;
-    // What somebody signed before it was changed is replaced: there is one policy, and no two halves of it.
-    let files = [SignedFile { name: POLICY, bytes: text }];
-    let before = before.filter(|envelope| signers(Signed::Policy, &files, envelope).is_ok());
-    let envelope = sign(Signed::Policy, &files, key, before)?;
-    folder::write(&signature_path(path), envelope.to_json().as_bytes())?;
-    Ok(signers(Signed::Policy, &files, &envelope)?)
+    POLICY.sign(path, text, key)
 }
 
 /// Who has signed a policy: nobody, where there is no signature beside it.
@@ -65,26 +69,71 @@ pub fn sign_policy(path: &Path, text: &[u8], key: &SigningKey) -> Result<Vec<Pub
 ///
 /// There is one, and it counts for nothing.
 pub fn policy_signers(path: &Path, text: &[u8]) -> Result<Vec<PublicKey>, PackageError> {
-    match beside(path)? {
-        Some(envelope) => {
-            Ok(signers(Signed::Policy, &[SignedFile { name: POLICY, bytes: text }], &envelope)?)
-        }
-        None => Ok(Vec::new()),
+    POLICY.signers(path, text)
+}
+
+/// Signs an index of plugins, into a file beside it. Who has signed it now.
+///
+/// # Errors
+///
+/// As [`sign_plugin`].
+pub fn sign_index(path: &Path, text: &[u8], key: &SigningKey) -> Result<Vec<PublicKey>, PackageError> {
+    INDEX.sign(path, text, key)
+}
+
+/// Who has signed an index: nobody, where there is no signature beside it.
+///
+/// # Errors
+///
+/// There is one, and it counts for nothing.
+pub fn index_signers(path: &Path, text: &[u8]) -> Result<Vec<PublicKey>, PackageError> {
+    INDEX.signers(path, text)
+}
+
+/// Who has signed an index that came from elsewhere, with what came as its signature.
+///
+/// # Errors
+///
+/// That is none, or counts for nothing.
+pub fn fetched_index_signers(text: &[u8], signature: &[u8]) -> Result<Vec<PublicKey>, SignatureError> {
+    signers(Signed::Index, &[INDEX.file(text)], &Envelope::parse(signature)?)
+}
+
+impl Beside {
+    const fn file<'a>(&self, bytes: &'a [u8]) -> SignedFile<'a> {
+        SignedFile { name: self.name, bytes }
     }
-}
 
-fn signature_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(BESIDE);
-    name.into()
-}
+    fn sign(&self, path: &Path, text: &[u8], key: &SigningKey) -> Result<Vec<PublicKey>, PackageError> {
+        let before = self.envelope(path)?;
+        // What somebody signed before it was changed is replaced: there is one document, and no two halves of it.
+        let files = [self.file(text)];
+        let before = before.filter(|envelope| signers(self.what, &files, envelope).is_ok());
+        let envelope = sign(self.what, &files, key, before)?;
+        folder::write(&self.path(path), envelope.to_json().as_bytes())?;
+        Ok(signers(self.what, &files, &envelope)?)
+    }
 
-fn beside(path: &Path) -> Result<Option<Envelope>, PackageError> {
-    let path = signature_path(path);
-    match folder::entry(&path) {
-        Ok(Entry::File(file)) => Ok(Some(Envelope::parse(&folder::read(file, &path, MAX_ENVELOPE)?)?)),
-        Ok(Entry::Folder(_)) => Err(PackageError::NotAFile { path }),
-        Err(PackageError::NotFound { .. }) => Ok(None),
-        Err(error) => Err(error),
+    fn signers(&self, path: &Path, text: &[u8]) -> Result<Vec<PublicKey>, PackageError> {
+        match self.envelope(path)? {
+            Some(envelope) => Ok(signers(self.what, &[self.file(text)], &envelope)?),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn path(&self, path: &Path) -> PathBuf {
+        let mut name = path.as_os_str().to_owned();
+        name.push(self.suffix);
+        name.into()
+    }
+
+    fn envelope(&self, path: &Path) -> Result<Option<Envelope>, PackageError> {
+        let path = self.path(path);
+        match folder::entry(&path) {
+            Ok(Entry::File(file)) => Ok(Some(Envelope::parse(&folder::read(file, &path, MAX_ENVELOPE)?)?)),
+            Ok(Entry::Folder(_)) => Err(PackageError::NotAFile { path }),
+            Err(PackageError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! Who has signed what: detached signatures over files, for plugins and for the organisation's policy. In the form that
-//! others use: a DSSE envelope (<https://github.com/secure-systems-lab/dsse>, v1.0.2) around an in-toto statement
+//! Who has signed what: detached signatures over files, for plugins, the organisation's policy and indexes of plugins.
+//! In the form that others use: a DSSE envelope (<https://github.com/secure-systems-lab/dsse>, v1.0.2) around an in-toto statement
 //! (<https://in-toto.io/Statement/v1>) that has the SHA-256 of each file, with Ed25519.
 //!
 //! What comes of a check is which keys have signed. Whether one of them is trusted is the policy's to say.
@@ -16,7 +16,10 @@ use crate::sha256;
 
 pub use envelope::{Envelope, MAX_ENVELOPE};
 pub use error::{KeyError, SignatureError};
-pub use file::{policy_signers, sign_plugin, sign_policy};
+pub use file::{
+    INDEX_SIGNATURE_SUFFIX, fetched_index_signers, index_signers, policy_signers, sign_index, sign_plugin,
+    sign_policy,
+};
 pub use key::SigningKey;
 
 const STATEMENT: &str = "https://in-toto.io/Statement/v1";
@@ -30,6 +33,8 @@ pub enum Signed {
     Plugin,
     /// The organisation's policy.
     Policy,
+    /// An index of plugins.
+    Index,
 }
 
 /// A file, by what it is called and what is in it.
@@ -75,6 +80,7 @@ impl Signed {
         match self {
             Self::Plugin => "urn:stockade:plugin:v1",
             Self::Policy => "urn:stockade:policy:v1",
+            Self::Index => "urn:stockade:index:v1",
         }
     }
 }
