@@ -56,7 +56,7 @@ pub use http::{HttpError, HttpScheme, HttpScope, HttpTarget, MAX_TARGET, is_of_t
 pub use interface::{Interface, Support, interface};
 pub use key::{NoKey, PublicKey};
 pub use limit::Limit;
-pub use names::{is_plugin_name, is_plugin_part, is_sha256, is_tool_name};
+pub use names::{is_index_name, is_plugin_name, is_plugin_part, is_sha256, is_tool_name};
 pub use organisation::{Approvers, Policy, PolicyError, PolicyFault, PolicyRule};
 pub use plugin_type::{PluginType, UnknownPluginType};
 pub use profile::{Limits, Profile, ProfileError};
@@ -65,4 +65,4 @@ pub use resolve::{Request, Resolution, Unresolved, resolve};
 pub use scope::{Pattern, Scope, ScopeError};
 pub use secret::{SecretError, SecretScope, is_name, placeholder};
 pub use standard::Standard;
-pub use trust::{Distrust, Judgement, Publisher, Signed, Trust, TrustedKey};
+pub use trust::{Distrust, Judgement, Signed, Signers, Trust, TrustedKey};

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::trust::{self, PublisherTable, Trust, TrustTable};
+use crate::trust::{self, Tables, Trust, TrustTable};
 use crate::{
     Capability, Limit, NoKey, Pattern, PluginType, ScopeError, Source, Unit, is_name, is_plugin_name,
     is_plugin_part,
@@ -120,6 +120,9 @@ pub enum PolicyFault {
     /// Neither `publisher/name`.
     #[error("{0:?} is no plugin's name: publisher/name is")]
     Plugin(String),
+    /// No index's name.
+    #[error("{0:?} is no index's name")]
+    Index(String),
     /// No publisher's name.
     #[error("{0:?} is no publisher's name")]
     Publisher(String),
@@ -132,7 +135,7 @@ pub enum PolicyFault {
         why: NoKey,
     },
     /// Nobody could sign.
-    #[error("no key of the publisher {0:?} is named")]
+    #[error("no key is named for {0:?}")]
     NoKeys(String),
     /// More signers than there are keys, or none.
     #[error("{needed} of {keys} keys cannot have signed")]
@@ -202,7 +205,9 @@ struct Document {
     #[serde(default)]
     trust: Option<Spanned<TrustTable>>,
     #[serde(default)]
-    publishers: BTreeMap<Spanned<String>, PublisherTable>,
+    publishers: Tables,
+    #[serde(default)]
+    indexes: Tables,
     #[serde(default)]
     rules: Vec<Spanned<RuleTable>>,
 }
@@ -306,7 +311,7 @@ impl Policy {
             return Err(places.error(document.version.span().start, PolicyFault::Version));
         }
         let approvals = approvers(document.approvals, &mut places)?;
-        let trust = trust::read(document.trust, document.publishers, &mut places)?;
+        let trust = trust::read(document.trust, (document.publishers, document.indexes), &mut places)?;
         if let Some(one_too_many) = document.rules.get(MAX_RULES) {
             return Err(places.error(one_too_many.span().start, PolicyFault::TooLarge("20000 rules")));
         }
@@ -484,7 +489,7 @@ impl PolicyFault {
             Self::Format(_) => "policy-format",
             Self::Version => "policy-version",
             Self::Id(_) | Self::DuplicateId(_) => "policy-rule-id",
-            Self::Plugin(_) | Self::Publisher(_) | Self::Nobody { .. } => "policy-plugin",
+            Self::Plugin(_) | Self::Publisher(_) | Self::Index(_) | Self::Nobody { .. } => "policy-plugin",
             Self::Key { .. } | Self::NoKeys(_) => "policy-key",
             Self::Pattern(_) => "policy-pattern",
             Self::Ceiling(_) => "policy-ceiling",
@@ -509,6 +514,7 @@ impl PolicyFault {
             Self::Id(_) => "name the rule with letters and digits: records name it",
             Self::DuplicateId(_) => "give each rule a name of its own",
             Self::Plugin(_) => "write publisher/name, as the manifest has it",
+            Self::Index(_) => "write what the index calls itself: its name, as in the document",
             Self::Publisher(_) => "write what stands before the / of the plugins' names",
             Self::Nobody { .. } => "leave the publisher out, or name one of its plugins",
             Self::Key { .. } => "write what stands in the publisher's file of the public key",
@@ -516,7 +522,7 @@ impl PolicyFault {
             Self::Until => "write the last day on which it counts, as until = 2027-06-30",
             Self::Others(_) => "write allow or refuse",
             Self::Revoked(_) => "write a public key, or sha256: and the digest of a component or a package",
-            Self::NoKeys(_) => "name a key that signs its plugins, or leave the publisher out",
+            Self::NoKeys(_) => "name a key that signs for it, or leave the name out",
             Self::Pattern(_) => {
                 "write a capability, as \"http\", or one with its resource, as \"http:api.example.org\""
             }

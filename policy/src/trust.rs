@@ -8,10 +8,12 @@ use serde::Deserialize;
 use toml::{Spanned, Value};
 
 use crate::organisation::Places;
-use crate::{Policy, PolicyError, PolicyFault, PublicKey, Source, is_plugin_part, is_sha256, stands};
+use crate::{
+    Policy, PolicyError, PolicyFault, PublicKey, Source, is_index_name, is_plugin_part, is_sha256, stands,
+};
 
-/// Publishers whose keys are named, keys of one of them, and what is revoked.
-const MAX_PUBLISHERS: usize = 10_000;
+/// Publishers, or indexes, whose keys are named; keys of one of them; and what is revoked.
+const MAX_SIGNED: usize = 10_000;
 const MAX_KEYS: usize = 64;
 const MAX_REVOKED: usize = 10_000;
 const DAY: i64 = 24 * 60 * 60;
@@ -20,7 +22,9 @@ const DAY: i64 = 24 * 60 * 60;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trust {
     /// Publishers whose plugins have to be signed, by name.
-    pub publishers: BTreeMap<String, Publisher>,
+    pub publishers: BTreeMap<String, Signers>,
+    /// Indexes of plugins that have to be signed by these, by name.
+    pub indexes: BTreeMap<String, Signers>,
     /// Whether plugins of publishers that are not named are kept out.
     pub refuse_others: bool,
     /// Keys that count for nobody.
@@ -31,18 +35,18 @@ pub struct Trust {
     pub line: u32,
 }
 
-/// A publisher whose plugins have to be signed.
+/// Who has to have signed: each plugin of a publisher, or an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Publisher {
+pub struct Signers {
     /// Whose signatures count.
     pub keys: Vec<TrustedKey>,
-    /// How many of them have to have signed each plugin.
+    /// How many of them it takes.
     pub needed: u32,
     /// Where it stands, from 1.
     pub line: u32,
 }
 
-/// A key of a publisher.
+/// A key of theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrustedKey {
     /// Whose it is.
@@ -67,7 +71,7 @@ pub struct Signed<'a> {
 /// Why a plugin is not believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Distrust {
-    /// Too few keys of its publisher have signed it, of those that count now.
+    /// Too few keys of those who are named for it have signed it, of those that count now.
     Unsigned {
         /// How many it takes.
         needed: u32,
@@ -119,11 +123,10 @@ pub struct Judgement {
 impl Policy {
     /// Judges a plugin's signatures, at a time in seconds since 1970.
     pub fn judge(&self, signed: &Signed<'_>, now: u64) -> Judgement {
-        let Trust { publishers, refuse_others, revoked_keys, revoked_digests, line } = &self.trust;
+        let Trust { publishers, refuse_others, revoked_digests, line, .. } = &self.trust;
         let source = |id: String, line| Source::Policy { version: self.version, id, line };
         let of_trust = || source("trust".to_owned(), *line);
-        let is_revoked = |key: &PublicKey| revoked_keys.contains(key) && stands("trust.revoked");
-        let good: Vec<PublicKey> = signed.by.iter().filter(|key| !is_revoked(key)).copied().collect();
+        let good = self.unrevoked(signed.by);
         let digests =
             [Some(signed.component), signed.package.and_then(|digest| digest.strip_prefix("sha256:"))];
         let mut digests = digests.into_iter().flatten();
@@ -137,11 +140,38 @@ impl Policy {
             };
         }
         let name = signed.plugin.split_once('/').map_or("", |(publisher, _)| publisher);
-        let Some(Publisher { keys, needed, line }) = publishers.get(name) else {
+        let Some(signers) = publishers.get(name) else {
             let distrust = (*refuse_others && stands("trust.others"))
                 .then(|| Distrust::UnknownPublisher { by: of_trust() });
             return Judgement { counted: good, distrust, until: None };
         };
+        signers.judge(&good, now, || source(format!("publishers.{name}"), signers.line))
+    }
+
+    /// Judges an index's signatures, at a time in seconds since 1970. Where the policy does not name those who sign it,
+    /// every signature counts that was not revoked.
+    pub fn judge_index(&self, name: &str, by: &[PublicKey], now: u64) -> Judgement {
+        let good = self.unrevoked(by);
+        match self.trust.indexes.get(name) {
+            Some(signers) => signers.judge(&good, now, || Source::Policy {
+                version: self.version,
+                id: format!("indexes.{name}"),
+                line: signers.line,
+            }),
+            None => Judgement { counted: good, distrust: None, until: None },
+        }
+    }
+
+    /// Those keys that count still.
+    pub fn unrevoked(&self, keys: &[PublicKey]) -> Vec<PublicKey> {
+        let is_revoked = |key: &PublicKey| self.trust.revoked_keys.contains(key) && stands("trust.revoked");
+        keys.iter().filter(|key| !is_revoked(key)).copied().collect()
+    }
+}
+
+impl Signers {
+    fn judge(&self, good: &[PublicKey], now: u64, by: impl FnOnce() -> Source) -> Judgement {
+        let Signers { keys, needed, .. } = self;
         // By key, and each once: two signatures of one key are one (CVE-2020-15093).
         let counts = |trusted: &&TrustedKey| {
             good.contains(&trusted.key)
@@ -151,12 +181,8 @@ impl Policy {
         let counted: Vec<PublicKey> = counting.iter().map(|trusted| trusted.key).collect();
         let have = u32::try_from(counted.len()).unwrap_or(u32::MAX);
         if have < *needed && stands("policy.publisher-key") {
-            let by = source(format!("publishers.{name}"), *line);
-            return Judgement {
-                counted,
-                distrust: Some(Distrust::Unsigned { needed: *needed, have, by }),
-                until: None,
-            };
+            let distrust = Some(Distrust::Unsigned { needed: *needed, have, by: by() });
+            return Judgement { counted, distrust, until: None };
         }
         // Of those that count, all but as many as are needed may end.
         let mut ends: Vec<u64> = counting.iter().filter_map(|trusted| trusted.until).collect();
@@ -176,18 +202,25 @@ pub(crate) struct TrustTable {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct PublisherTable {
+pub(crate) struct SignersTable {
     keys: Vec<Spanned<Value>>,
     needed: Option<Spanned<u32>>,
 }
 
+/// Those who sign, by the name of what they sign.
+pub(crate) type Tables = BTreeMap<Spanned<String>, SignersTable>;
+
 /// Reads the parts of a document that say whom to believe.
 pub(crate) fn read(
     trust: Option<Spanned<TrustTable>>,
-    tables: BTreeMap<Spanned<String>, PublisherTable>,
+    (publishers, indexes): (Tables, Tables),
     places: &mut Places<'_>,
 ) -> Result<Trust, PolicyError> {
-    let mut read = Trust { publishers: publishers(tables, places)?, ..Trust::default() };
+    let mut read = Trust {
+        publishers: signers(publishers, is_plugin_part, PolicyFault::Publisher, places)?,
+        indexes: signers(indexes, is_index_name, PolicyFault::Index, places)?,
+        ..Trust::default()
+    };
     let Some(trust) = trust else { return Ok(read) };
     read.line = line(places, trust.span().start);
     let TrustTable { others, revoked } = trust.into_inner();
@@ -220,24 +253,26 @@ fn line(places: &mut Places<'_>, at: usize) -> u32 {
     u32::try_from(places.line(at)).unwrap_or(u32::MAX)
 }
 
-fn publishers(
-    tables: BTreeMap<Spanned<String>, PublisherTable>,
+fn signers(
+    tables: Tables,
+    can_be: fn(&str) -> bool,
+    is_none: fn(String) -> PolicyFault,
     places: &mut Places<'_>,
-) -> Result<BTreeMap<String, Publisher>, PolicyError> {
-    if tables.len() > MAX_PUBLISHERS {
-        return Err(places.error(0, PolicyFault::TooLarge("10000 publishers")));
+) -> Result<BTreeMap<String, Signers>, PolicyError> {
+    if tables.len() > MAX_SIGNED {
+        return Err(places.error(0, PolicyFault::TooLarge("10000 publishers or indexes")));
     }
-    let mut publishers = BTreeMap::new();
+    let mut signers = BTreeMap::new();
     for (name, table) in tables {
         let at = name.span().start;
-        if !is_plugin_part(name.get_ref()) {
-            return Err(places.error(at, PolicyFault::Publisher(name.into_inner())));
+        if !can_be(name.get_ref()) {
+            return Err(places.error(at, is_none(name.into_inner())));
         }
         if table.keys.is_empty() {
             return Err(places.error(at, PolicyFault::NoKeys(name.into_inner())));
         }
         if table.keys.len() > MAX_KEYS {
-            return Err(places.error(at, PolicyFault::TooLarge("64 keys of one publisher")));
+            return Err(places.error(at, PolicyFault::TooLarge("64 keys for one name")));
         }
         let mut keys: Vec<TrustedKey> = Vec::new();
         for written in table.keys {
@@ -255,9 +290,9 @@ fn publishers(
             return Err(places.error(at, PolicyFault::Signers { needed, keys: keys.len() }));
         }
         let line = line(places, at);
-        publishers.insert(name.into_inner(), Publisher { keys, needed, line });
+        signers.insert(name.into_inner(), Signers { keys, needed, line });
     }
-    Ok(publishers)
+    Ok(signers)
 }
 
 /// `"ed25519:..."`, or `{ key = "ed25519:...", until = 2027-06-30 }`.

@@ -3,99 +3,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Output;
 use std::time::Instant;
 
-use serde_json::{Value, json};
-use stockade_audit::{Entry, Reader};
+use serde_json::json;
 use stockade_tests::chance::Chance;
-use stockade_tests::served::Site;
-use stockade_tests::{cycles, dist, document, example, text};
-
-/// An operator's machine, and an author's folder on it.
-struct Place(Site);
-
-impl Place {
-    fn new() -> Place {
-        Place(Site::new())
-    }
-
-    /// A signed plugin of this version, in a folder of its own.
-    fn plugin(&self, name: &str, version: &str, more: &str) -> String {
-        self.signed(name, version, more, Some("author"))
-    }
-
-    fn signed(&self, name: &str, version: &str, more: &str, key: Option<&str>) -> String {
-        let folder =
-            self.0.path(&format!("{}-{version}-{}", name.replace('/', "-"), key.unwrap_or("nobody")));
-        fs::create_dir_all(&folder).expect("writable");
-        let source = example("text-stats");
-        fs::copy(source.join("text_stats.wasm"), folder.join("text_stats.wasm")).expect("it is built");
-        let manifest = fs::read_to_string(source.join("plugin.toml")).expect("it is there");
-        let manifest = manifest
-            .replace("stockade/text-stats", name)
-            .replace("version = \"0.1.0\"", &format!("version = \"{version}\""));
-        assert!(manifest.contains(name) && manifest.contains(version));
-        fs::write(folder.join("plugin.toml"), format!("{manifest}\n{more}")).expect("writable");
-        // Of a folder that was there, with another manifest.
-        let _ = fs::remove_file(folder.join("plugin.dsse.json"));
-        let folder = folder.to_str().expect("UTF-8").to_owned();
-        if let Some(key) = key {
-            let file = self.0.path(&format!("{key}.key"));
-            let file = file.to_str().expect("UTF-8");
-            if !Path::new(file).exists() {
-                assert!(plain(&["key", "new", file]).status.success());
-            }
-            let signed = plain(&["sign", &folder, "--key", file]);
-            assert!(signed.status.success(), "{signed:?}");
-        }
-        folder
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.0.run(&[arguments, &["--format", "json"]].concat())
-    }
-
-    /// A command that works.
-    fn done(&self, arguments: &[&str]) -> Value {
-        let output = self.run(arguments);
-        assert!(output.status.success(), "{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
-        document(&output)
-    }
-
-    /// The code of a command that does not, and how the program ends.
-    fn refused(&self, arguments: &[&str]) -> (String, i32) {
-        let output = self.run(arguments);
-        let said = document(&output);
-        let error = &said["error"];
-        assert!(error["next_step"].as_str().is_some_and(|step| !step.is_empty()), "{said}");
-        (
-            error["code"].as_str().expect("a code").to_owned(),
-            output.status.code().expect("it ended by itself"),
-        )
-    }
-
-    /// The version that is installed.
-    fn version(&self, name: &str) -> Option<String> {
-        let list = self.done(&["list"]);
-        let plugins = list["plugins"].as_array().expect("a list");
-        let found = plugins.iter().find(|plugin| plugin["plugin"] == name)?;
-        Some(found["version"].as_str().expect("a version").to_owned())
-    }
-
-    fn records(&self) -> Vec<Entry> {
-        let records = Reader::open(self.0.state().join("audit")).expect("there is a log");
-        let records = records.map(|entry| entry.expect("a record"));
-        records.filter(|entry| entry.record.layer == stockade_audit::Layer::Package).collect()
-    }
-}
-
-fn plain(arguments: &[&str]) -> Output {
-    std::process::Command::new(dist().join("stockade"))
-        .args(arguments)
-        .output()
-        .expect("the program is there")
-}
+use stockade_tests::installed::Place;
+use stockade_tests::{cycles, document};
 
 #[test]
 fn a_plugin_is_installed_enabled_updated_rolled_back_and_removed() {
@@ -111,12 +24,12 @@ fn a_plugin_is_installed_enabled_updated_rolled_back_and_removed() {
     assert_eq!(offers["offers"][0]["name"], json!("stats"), "{offers}");
     // It is there, and nobody runs it.
     {
-        let _host = place.0.serve();
+        let _host = place.site.serve();
         assert_eq!(document(&place.run(&["ps"]))["plugins"], json!([]));
     }
     place.done(&["enable", "acme/stats"]);
     {
-        let _host = place.0.serve();
+        let _host = place.site.serve();
         let called = place.done(&["call", "acme/stats", "stats", "--args", r#"{"text":"a b"}"#]);
         assert_eq!(called["value"]["words"], json!(2), "{called}");
         let (code, exit) = place.refused(&["update", "acme/stats", &new]);
@@ -140,7 +53,7 @@ fn a_plugin_is_installed_enabled_updated_rolled_back_and_removed() {
     place.done(&["disable", "acme/stats"]);
     place.done(&["uninstall", "acme/stats"]);
     assert_eq!(place.version("acme/stats"), None);
-    assert_eq!(fs::read_dir(place.0.state().join("packages")).expect("it is there").count(), 0);
+    assert_eq!(fs::read_dir(place.site.state().join("packages")).expect("it is there").count(), 0);
 
     let did: Vec<String> = place.records().iter().map(|entry| entry.record.event.to_string()).collect();
     let expected = [
@@ -236,7 +149,7 @@ fn an_update_that_asks_for_more_waits_for_an_approval_and_the_old_one_stays() {
     assert_eq!(place.refused(&["update", "acme/stats"]), ("waits-for-approval".to_owned(), 3));
     place.done(&["enable", "acme/stats"]);
     let package = plugin["next"]["package"].as_str().expect("a digest").replace(':', "-");
-    let package = place.0.state().join("packages").join(format!("{package}.stockade.tar"));
+    let package = place.site.state().join("packages").join(format!("{package}.stockade.tar"));
     place.done(&["approvals", "approve", package.to_str().expect("UTF-8"), "--why", "reviewed", "--yes"]);
     let updated = place.done(&["update", "acme/stats"]);
     assert_eq!((&updated["before"], &updated["installed"]["version"]), (&json!("1.0.0"), &json!("1.1.0")));
@@ -246,17 +159,17 @@ fn an_update_that_asks_for_more_waits_for_an_approval_and_the_old_one_stays() {
 #[test]
 fn e5_a_list_that_was_exchanged_or_edited_is_not_run_by() {
     let place = Place::new();
-    let list = place.0.state().join("installed.sqlite");
+    let list = place.site.state().join("installed.sqlite");
     place.done(&["install", &place.plugin("acme/stats", "1.0.0", "")]);
-    let older = place.0.path("older.sqlite");
+    let older = place.site.path("older.sqlite");
     place.done(&["backup", older.to_str().expect("UTF-8")]);
     place.done(&["update", "acme/stats", &place.plugin("acme/stats", "1.1.0", "")]);
     place.done(&["enable", "acme/stats"]);
-    let now = place.0.path("now.sqlite");
+    let now = place.site.path("now.sqlite");
     place.done(&["backup", now.to_str().expect("UTF-8")]);
     let put = |file: &Path| {
         for end in ["-wal", "-shm"] {
-            let _ = fs::remove_file(place.0.state().join(format!("installed.sqlite{end}")));
+            let _ = fs::remove_file(place.site.state().join(format!("installed.sqlite{end}")));
         }
         fs::copy(file, &list).expect("writable");
     };
@@ -270,7 +183,7 @@ fn e5_a_list_that_was_exchanged_or_edited_is_not_run_by() {
     let places: Vec<_> = (0..edited.len() - 5).filter(|&at| &edited[at..at + 5] == b"1.1.0").collect();
     assert!(!places.is_empty());
     places.iter().for_each(|at| edited[at + 4] = b'9');
-    let file = place.0.path("edited.sqlite");
+    let file = place.site.path("edited.sqlite");
     fs::write(&file, &edited).expect("writable");
     put(&file);
     assert_eq!(place.refused(&["disable", "acme/stats"]), ("inventory-exchanged".to_owned(), 6));
@@ -284,11 +197,11 @@ fn e9_a_package_that_was_exchanged_does_not_run() {
     let (one, other) = (place.plugin("acme/stats", "1.0.0", ""), place.plugin("acme/stats", "1.1.0", ""));
     let installed = place.done(&["install", &one, "--enable"]);
     let digest = installed["installed"]["package"].as_str().expect("a digest").replace(':', "-");
-    let package = place.0.state().join("packages").join(format!("{digest}.stockade.tar"));
-    let packed = place.done(&["pack", &other, "-o", place.0.path("other.tar").to_str().expect("UTF-8")]);
-    fs::copy(place.0.path("other.tar"), &package).expect("writable");
+    let package = place.site.state().join("packages").join(format!("{digest}.stockade.tar"));
+    let packed = place.done(&["pack", &other, "-o", place.site.path("other.tar").to_str().expect("UTF-8")]);
+    fs::copy(place.site.path("other.tar"), &package).expect("writable");
     {
-        let _host = place.0.serve();
+        let _host = place.site.serve();
         let (code, _) = place.refused(&["call", "acme/stats", "stats"]);
         assert_eq!(code, "unknown-plugin");
     }
@@ -309,13 +222,13 @@ fn e9_a_package_that_was_exchanged_does_not_run() {
 fn one_name_is_one_plugin_and_both_places_are_named() {
     let place = Place::new();
     place.done(&["install", &place.plugin("acme/stats", "1.0.0", ""), "--enable"]);
-    place.0.enable("acme/stats", "");
-    let output = place.run(&["serve", place.0.path("stockade.toml").to_str().expect("UTF-8")]);
+    place.site.enable("acme/stats", "");
+    let output = place.run(&["serve", place.site.path("stockade.toml").to_str().expect("UTF-8")]);
     let error = document(&output)["error"].clone();
     assert_eq!(error["code"], json!("plugin-twice"));
     let message = error["message"].as_str().expect("a message");
     assert!(
-        message.contains("acme-stats.toml") && message.contains(place.0.state().to_str().expect("UTF-8")),
+        message.contains("acme-stats.toml") && message.contains(place.site.state().to_str().expect("UTF-8")),
         "{message}"
     );
 }
@@ -334,7 +247,7 @@ fn g7_whenever_a_change_is_killed_the_old_or_the_new_version_is_there_and_works(
     let (mut at, mut new, mut old) = (1, 0, 0);
     for _ in 0..cycles(12, 500) {
         let to = 1 - at;
-        let mut command = place.0.command(&["update", "acme/stats", &folders[to], "--allow-downgrade"]);
+        let mut command = place.site.command(&["update", "acme/stats", &folders[to], "--allow-downgrade"]);
         let mut child = command
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
@@ -365,7 +278,7 @@ fn g7_whenever_a_change_is_killed_the_old_or_the_new_version_is_there_and_works(
         changes["changes"].as_array().expect("a list").iter().all(|change| change["state"] != "open"),
         "{changes}"
     );
-    let packages = fs::read_dir(place.0.state().join("packages")).expect("it is there");
+    let packages = fs::read_dir(place.site.state().join("packages")).expect("it is there");
     let names: Vec<_> = packages.map(|entry| entry.expect("readable").file_name()).collect();
     assert!(
         names.len() <= 2 && names.iter().all(|name| name.to_string_lossy().starts_with("sha256-")),

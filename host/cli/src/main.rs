@@ -12,6 +12,7 @@ mod failure;
 mod file;
 mod grants;
 mod home;
+mod index;
 mod install;
 mod logging;
 mod models;
@@ -86,6 +87,8 @@ fn main() -> ExitCode {
         Command::Push(command) => registry::push(&command),
         Command::Pull(command) => registry::pull(&command),
         Command::Preflight(command) => preflight::run(&command),
+        Command::Search(command) => index::search(&command),
+        Command::Index(arguments) => index::make(&arguments),
         Command::Install(command) => install::install(&command),
         Command::Update(command) => install::update(&command),
         Command::Rollback(command) => install::rollback(&command),

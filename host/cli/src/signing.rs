@@ -1,4 +1,4 @@
-//! `stockade key`, `sign` and `verify`: who stands behind a plugin, or behind the policy.
+//! `stockade key`, `sign` and `verify`: who stands behind a plugin, an index, or the policy.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -7,7 +7,10 @@ use std::path::Path;
 use serde_json::json;
 use stockade_package::Package;
 use stockade_package::archive::Archive;
-use stockade_package::signature::{SigningKey, policy_signers, sign_plugin, sign_policy};
+use stockade_package::index::Index;
+use stockade_package::signature::{
+    SigningKey, index_signers, policy_signers, sign_index, sign_plugin, sign_policy,
+};
 use stockade_policy::PublicKey;
 
 use crate::args::{KeyArguments, KeyCommand, SignCommand, VerifyCommand};
@@ -45,25 +48,50 @@ pub(crate) fn key(arguments: &KeyArguments) -> Result<Exit, Failure> {
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     fs::read(path).map_err(|error| {
         let message = format!("{}: {error}", path.display());
-        Failure::usage("bad-file", "PATH", message, "name a plugin's folder, a package, or a policy document")
+        Failure::usage(
+            "bad-file",
+            "PATH",
+            message,
+            "name a plugin's folder, a package, an index, or a policy document",
+        )
     })
 }
 
-/// A plugin, and no policy.
-fn is_plugin(path: &Path) -> bool {
-    path.is_dir() || Archive::is_at(path)
+/// What can be signed.
+enum Document {
+    Plugin,
+    Index,
+    Policy,
+}
+
+impl Document {
+    fn at(path: &Path) -> Document {
+        if path.is_dir() || Archive::is_at(path) {
+            Document::Plugin
+        } else if path.extension().is_some_and(|end| end == "json") {
+            Document::Index
+        } else {
+            Document::Policy
+        }
+    }
 }
 
 pub(crate) fn sign(command: &SignCommand) -> Result<Exit, Failure> {
     let SignCommand { path, key, output } = command;
     let key = SigningKey::read(key).map_err(|error| Failure::of(&error))?;
-    let signers = if is_plugin(path) {
-        sign_plugin(path, &key)
-    } else {
-        let text = read(path)?;
-        // Nobody's name belongs under a document that says nothing.
-        policy::parse(path, &text)?;
-        sign_policy(path, &text, &key)
+    // Nobody's name belongs under a document that says nothing.
+    let signers = match Document::at(path) {
+        Document::Plugin => sign_plugin(path, &key),
+        Document::Index => {
+            let text = read(path)?;
+            Index::parse(&text).map_err(|error| Failure::of(&error).of_file(path))?;
+            sign_index(path, &text, &key)
+        }
+        Document::Policy => {
+            let text = read(path)?;
+            policy::parse(path, &text)?;
+            sign_policy(path, &text, &key)
+        }
     };
     told(path, &signers.map_err(|error| Failure::of(&error))?, output.format);
     Ok(Exit::Ok)
@@ -71,10 +99,10 @@ pub(crate) fn sign(command: &SignCommand) -> Result<Exit, Failure> {
 
 pub(crate) fn verify(command: &VerifyCommand) -> Result<Exit, Failure> {
     let VerifyCommand { path, by, output } = command;
-    let signers = if is_plugin(path) {
-        Package::open(path, None).map(|package| package.signed_by)
-    } else {
-        policy_signers(path, &read(path)?)
+    let signers = match Document::at(path) {
+        Document::Plugin => Package::open(path, None).map(|package| package.signed_by),
+        Document::Index => index_signers(path, &read(path)?),
+        Document::Policy => policy_signers(path, &read(path)?),
     };
     let signers = signers.map_err(|error| Failure::of(&error))?;
     told(path, &signers, output.format);

@@ -6,21 +6,43 @@ use clap::Args;
 
 use super::{Looking, Output, Places, Setup};
 
-/// What an operator lets pass, and how long they wait.
+/// Whom an operator believes besides.
 #[derive(Debug, Args)]
-pub(crate) struct Letting {
-    /// Takes a package that nobody has signed.
+pub(crate) struct Believing {
+    /// Takes a package, or an index, that nobody has signed.
     #[arg(long)]
     pub(crate) allow_unsigned: bool,
-    /// Takes an older version than what was installed, or another package of a version that was.
-    #[arg(long)]
-    pub(crate) allow_downgrade: bool,
-    /// Takes a package that none of those has signed who signed what is installed.
+    /// Takes a package, or an index, that none of those has signed who signed the one before; and another index than was
+    /// there before.
     #[arg(long)]
     pub(crate) allow_other_signer: bool,
     /// Speaks with registries and servers without TLS.
     #[arg(long)]
     pub(crate) plain_http: bool,
+}
+
+/// What an operator lets pass.
+#[derive(Debug, Args)]
+pub(crate) struct Letting {
+    #[command(flatten)]
+    pub(crate) believing: Believing,
+    /// Takes an older version than what was installed, or another package of a version that was.
+    #[arg(long)]
+    pub(crate) allow_downgrade: bool,
+}
+
+/// Where plugins are looked up by their names, and what holds them to what was taken before.
+#[derive(Debug, Args)]
+pub(crate) struct Indexed {
+    /// The index that plugins are looked up in: a file, or https://...
+    #[arg(long, value_name = "PLACE", env = "STOCKADE_INDEX")]
+    pub(crate) index: Option<String>,
+    /// Takes the packages that are in this file again, and writes down there which were taken.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) lock: Option<PathBuf>,
+    /// Takes only packages that are in the file of --lock, and leaves that as it is.
+    #[arg(long, requires = "lock")]
+    pub(crate) locked: bool,
 }
 
 /// How a change is made.
@@ -46,10 +68,10 @@ pub(crate) struct ChangingHow {
 
 #[derive(Debug, Args)]
 pub(crate) struct InstallCommand {
-    /// A package, a plugin's folder, https://..., oci://..., or a TOML file that names one of them and says what it gets. It
-    /// is written down with what it gets, and does not run until it is enabled.
     #[command(flatten)]
     pub(crate) setup: Setup,
+    #[command(flatten)]
+    pub(crate) indexed: Indexed,
     /// The digest that the package has to have, as sha256:...
     #[arg(long, value_name = "DIGEST")]
     pub(crate) digest: Option<String>,
@@ -67,12 +89,15 @@ pub(crate) struct UpdateCommand {
     /// The installed plugin.
     #[arg(value_name = "NAME")]
     pub(crate) plugin: String,
-    /// The new package, as for install. Without it the version takes over that waits for an approval.
+    /// The new package, as for install. Without it the version takes over that waits for an approval; where none waits, the
+    /// newest one of the index.
     #[arg(value_name = "PLUGIN")]
     pub(crate) source: Option<String>,
     /// What it gets from here on: a TOML file as for install [default: what it gets now].
     #[arg(long, value_name = "FILE", requires = "source")]
     pub(crate) setup: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) indexed: Indexed,
     /// The digest that the package has to have, as sha256:...
     #[arg(long, value_name = "DIGEST")]
     pub(crate) digest: Option<String>,

@@ -1,4 +1,5 @@
 mod control;
+mod index;
 mod install;
 mod package;
 mod policy;
@@ -19,6 +20,7 @@ use crate::failure::Failure;
 use crate::output::Format;
 use crate::serve::SupervisionFile;
 pub(crate) use control::*;
+pub(crate) use index::{IndexArguments, IndexCommand, IndexMakeCommand, SearchCommand};
 pub(crate) use install::*;
 pub(crate) use package::*;
 pub(crate) use policy::*;
@@ -110,6 +112,11 @@ pub(crate) enum Command {
     /// what is wrong, where, and what to do.
     #[command(after_help = exit::TABLE)]
     Preflight(PreflightCommand),
+    /// Look for plugins in an index. Nothing of them is got.
+    #[command(after_help = exit::TABLE)]
+    Search(SearchCommand),
+    /// Make an index of plugins, for others to search and to install from.
+    Index(IndexArguments),
     /// Install a plugin: looked at as preflight does, written down with what it gets, and not run until it is enabled.
     #[command(after_help = exit::TABLE)]
     Install(Box<InstallCommand>),
@@ -384,6 +391,8 @@ impl Command {
             Self::LogLevel(arguments) => arguments.output.format,
             Self::Top(_) | Self::Metrics(_) => Format::Text,
             Self::Doctor(arguments) => arguments.output.format,
+            Self::Search(command) => command.output.format,
+            Self::Index(IndexArguments { command: IndexCommand::Make(command) }) => command.output.format,
             Self::Install(command) => command.how.output.format,
             Self::Update(command) => command.how.output.format,
             Self::Rollback(command) => command.how.output.format,

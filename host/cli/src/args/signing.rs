@@ -29,7 +29,7 @@ pub(crate) enum KeyCommand {
 /// What is signed, and with what.
 #[derive(Debug, Args)]
 pub(crate) struct SignCommand {
-    /// A plugin's folder, a package, or a policy document.
+    /// A plugin's folder, a package, an index (as JSON), or a policy document.
     #[arg(value_name = "PATH")]
     pub(crate) path: PathBuf,
     /// The private key, as `stockade key new` or OpenSSL makes it.
@@ -43,7 +43,7 @@ pub(crate) struct SignCommand {
 #[derive(Debug, Args)]
 #[command(after_help = exit::TABLE)]
 pub(crate) struct VerifyCommand {
-    /// A plugin's folder, a package, or a policy document.
+    /// A plugin's folder, a package, an index (as JSON), or a policy document.
     #[arg(value_name = "PATH")]
     pub(crate) path: PathBuf,
     /// One of these has to have signed it, as ed25519:...; may be repeated [default: anybody].

@@ -1,6 +1,7 @@
 //! What is installed: how it is changed (`stockade install`, `update`, `rollback`, `uninstall`, `enable`, `disable`), and
 //! how it is looked at.
 
+mod named;
 mod show;
 
 use std::cell::RefCell;
@@ -10,7 +11,8 @@ use std::path::{Path, PathBuf};
 use semver::Version;
 use serde_json::{Value, json};
 use stockade_host::install::{
-    Allow, Change, Changing, Done, Failed, Generation, Origin, Step, Wish, open_installed,
+    Allow, Change, Changing, Done, Failed, Generation, InstallError, Inventory, Origin, Step, Wish,
+    open_installed,
 };
 use stockade_host::{Host, LoadRequest, Supervision, this_person};
 use stockade_package::{Explain, Package, Problem};
@@ -27,7 +29,9 @@ use crate::progress::Progress;
 use crate::run::{Built, nobody_runs};
 use crate::serve::{Wanted, wanted_of};
 use crate::setup::Described;
-use crate::{policy, registry, setup, value};
+use crate::{policy, registry, value};
+
+use named::{Asked, Named, Planned};
 
 pub(crate) use show::{back_up, capabilities, changes, findings, ledger, list};
 
@@ -59,6 +63,7 @@ pub(crate) fn wanted(state: &Path, generation: &Generation, below: Supervision) 
 /// A host that makes one change.
 struct Making<'a> {
     host: Host,
+    home: Home,
     how: &'a ChangingHow,
     change: Change,
     /// Shown to who sits at a terminal.
@@ -80,18 +85,18 @@ impl<'a> Making<'a> {
             namespaces: how.looking.namespaces,
         };
         let progress = RefCell::new(Progress::start("opening what is installed"));
-        Ok(Making { host: built.host(&home, Ok)?, how, change, progress })
+        Ok(Making { host: built.host(&home, Ok)?, home, how, change, progress })
     }
 
     fn tell(&self, step: &Step) {
         match step {
             Step::Waiting { holder } => output::note(&format!("waiting for {}", safe(holder))),
-            Step::Phase { number, of, phase, what } => {
+            Step::Phase { change, number, of, phase, what } => {
                 let what = match what {
                     Some((plugin, version)) => format!("{} {}", safe(plugin), safe(version)),
                     None => "a plugin".to_owned(),
                 };
-                let doing = self.change.doing();
+                let doing = change.doing();
                 self.progress.borrow().say(format!("{doing} {what} (phase {number}/{of}: {phase})"));
             }
         }
@@ -100,18 +105,18 @@ impl<'a> Making<'a> {
     fn make(
         self,
         allow: Allow,
-        work: impl FnOnce(&Host, &Changing<'_>) -> Result<Done, Box<Failed>>,
-    ) -> Result<(Done, Self), Failure> {
+        work: impl FnOnce(&Host, &Changing<'_>) -> Result<Vec<Done>, Box<Failed>>,
+    ) -> Result<(Vec<Done>, Self), Failure> {
         let patience = value::duration("--wait", &self.how.wait)?;
         let tell = |step: &Step| self.tell(step);
         let changing = Changing { by: this_person(), allow, patience, request: &request, tell: &tell };
         let made = work(&self.host, &changing);
         *self.progress.borrow_mut() = Progress::none();
         match made {
-            Ok(mut done) => {
+            Ok(mut all) => {
                 // Nothing is to run on: its worker ends with it.
-                done.loaded = None;
-                Ok((done, self))
+                all.iter_mut().for_each(|done| done.loaded = None);
+                Ok((all, self))
             }
             Err(failed) => {
                 self.host.stop_blocking();
@@ -120,13 +125,40 @@ impl<'a> Making<'a> {
         }
     }
 
-    fn finish(self, done: &Done) -> Exit {
+    /// The last of them is what was asked for, and those before are what that needs.
+    fn finish(self, all: &[Done]) -> Exit {
         self.host.stop_blocking();
         match self.how.output.format {
-            Format::Json => output::document(&document(self.change, done)),
-            Format::Text => output::line(&sentence(self.change, done)),
+            Format::Json => output::document(&document(all)),
+            Format::Text => all.iter().for_each(|done| output::line(&sentence(done))),
         }
         Exit::Ok
+    }
+
+    /// What an index has for a request. Where that is nothing, what was asked for is there.
+    fn plan(&self, asked: &Asked<'_>, allow: &Allow, setup: Option<&str>) -> Result<Planned, Failure> {
+        let planned = asked.plan(&self.host, &self.home, (self.change, allow), setup);
+        let nothing = |planned: &Planned| planned.wishes.is_empty();
+        let planned = match planned {
+            Ok(planned) if nothing(&planned) => self.is_there(asked.plugin()).map(|()| planned),
+            planned => planned,
+        };
+        planned.inspect_err(|_| self.host.stop_blocking())
+    }
+
+    fn is_there(&self, plugin: &str) -> Result<(), Failure> {
+        let list = Inventory::look(&self.home.state).map_err(|error| Failure::of(&error))?;
+        let installed =
+            list.map(|list| list.find(plugin)).transpose().map_err(|error| Failure::of(&error))?;
+        let plugin = plugin.to_owned();
+        let error = match (installed.flatten(), self.change) {
+            (None, _) => InstallError::NotInstalled { plugin },
+            (Some(there), Change::Install) => {
+                InstallError::Installed { plugin, version: there.generation.version }
+            }
+            (Some(there), _) => InstallError::Same { plugin, version: there.generation.version },
+        };
+        Err(Failure::of(&error))
     }
 }
 
@@ -142,19 +174,26 @@ fn failure(failed: &Failed) -> Failure {
     failure
 }
 
-fn document(change: Change, done: &Done) -> Value {
-    json!({
-        "schema": SCHEMA, "change": done.id, "did": change.done(), "plugin": done.plugin, "before": done.before,
-        "installed": done.installed,
-    })
+fn document(all: &[Done]) -> Value {
+    let one = |done: &Done| {
+        json!({
+            "change": done.id, "did": done.change.done(), "plugin": done.plugin, "before": done.before,
+            "installed": done.installed,
+        })
+    };
+    let Some((done, with)) = all.split_last() else { return json!({ "schema": SCHEMA }) };
+    let mut document = one(done);
+    document["schema"] = json!(SCHEMA);
+    document["with"] = with.iter().map(one).collect();
+    document
 }
 
-fn sentence(change: Change, done: &Done) -> String {
+fn sentence(done: &Done) -> String {
     let plugin = safe(&done.plugin);
     let now = done.installed.as_ref().map(|installed| installed.generation.version.to_string());
     let (now, before) = (now.unwrap_or_default(), done.before.clone().unwrap_or_default());
     let enabled = done.installed.as_ref().is_some_and(|installed| installed.enabled);
-    match change {
+    match done.change {
         Change::Install if !enabled => {
             format!("{plugin} {now} is installed. To run it: stockade enable {plugin}")
         }
@@ -171,13 +210,7 @@ fn sentence(change: Change, done: &Done) -> String {
 
 impl Letting {
     fn allow(&self) -> Allow {
-        Allow {
-            unsigned: self.allow_unsigned,
-            downgrade: self.allow_downgrade,
-            other_signer: self.allow_other_signer,
-            plain_http: self.plain_http,
-            needed: false,
-        }
+        Allow { downgrade: self.allow_downgrade, ..self.believing.allow() }
     }
 }
 
@@ -202,60 +235,94 @@ fn absolute(path: &Path) -> PathBuf {
     }
 }
 
-/// What is to be installed, and what it gets, as it is written down.
-fn wish(setup: &Setup, digest: Option<String>) -> Result<Wish, Failure> {
-    let layers = setup::layers(setup)?;
-    let (named, base) = layers.plugin();
-    let text = named.to_str().ok_or_else(|| {
-        let message = format!("{}: its name is not UTF-8", named.display());
-        Failure::usage("plugin-not-found", "PLUGIN", message, "rename it")
-    })?;
-    let origin = origin(text, base)?;
-    let setup = serde_json::to_string(&layers.absolute(absolute)?).map_err(|error| {
-        let message = format!("what it gets cannot be written down: {error}");
-        Failure::usage("bad-file", "PLUGIN", message, "report this; it is a bug")
-    })?;
-    Ok(Wish { origin, digest, setup: Some(setup) })
-}
-
 /// `stockade install`.
 pub(crate) fn install(command: &InstallCommand) -> Result<Exit, Failure> {
-    let wish = wish(&command.setup, command.digest.clone())?;
+    let named = Named::read(&command.setup)?;
+    let asked = named.asked(&command.indexed)?;
     let making = Making::start(&command.how, Change::Install)?;
     let allow = command.letting.allow();
-    let (mut done, making) =
-        making.make(allow, |host, changing| host.install_blocking(Change::Install, None, &wish, changing))?;
+    let planned = match &asked {
+        Some(asked) => making.plan(asked, &allow, Some(&named.setup))?,
+        None => Planned::of(Wish {
+            change: Change::Install,
+            plugin: None,
+            version: None,
+            origin: named.origin()?,
+            digest: command.digest.clone(),
+            setup: Some(named.setup),
+        }),
+    };
+    let (mut all, making) =
+        making.make(allow, |host, changing| host.install_blocking(&planned.wishes, changing))?;
+    planned.keep()?;
+    let mut making = making;
     if command.enable {
-        let plugin = done.plugin.clone();
-        let (enabled, making) =
-            making.make(allow, |host, changing| host.enable_blocking(&plugin, true, changing))?;
-        done.installed = enabled.installed;
-        return Ok(making.finish(&done));
+        for done in &mut all {
+            let (enabled, next) = making.make(allow, |host, changing| {
+                Ok(vec![host.enable_blocking(&done.plugin, true, changing)?])
+            })?;
+            done.installed = enabled.into_iter().next().and_then(|enabled| enabled.installed);
+            making = next;
+        }
     }
-    Ok(making.finish(&done))
+    Ok(making.finish(&all))
 }
 
 /// `stockade update`.
 pub(crate) fn update(command: &UpdateCommand) -> Result<Exit, Failure> {
     let plugin = &command.plugin;
-    let wish = match (&command.source, &command.setup) {
-        (None, _) => None,
-        (Some(source), None) => {
-            let origin = origin(source, Path::new(""))?;
-            Some(Wish { origin, digest: command.digest.clone(), setup: None })
+    let source = command.source.as_deref();
+    let waits = source.is_none() && waits(command)?;
+    let indexed = &command.indexed;
+    let asked = match source {
+        Some(source) => named::asked(source, Path::new(""), indexed)?,
+        None if waits || indexed.index.is_none() => None,
+        None => named::asked(plugin, Path::new(""), indexed)?,
+    };
+    if let Some(asked) = &asked
+        && asked.plugin() != plugin
+    {
+        let (found, expected) = (asked.plugin().to_owned(), plugin.clone());
+        return Err(Failure::of(&InstallError::OtherPlugin { found, expected }));
+    }
+    let setup = match &command.setup {
+        Some(file) => {
+            let setup = Setup { plugin: file.clone(), ..Setup::default() };
+            Some(Named::read(&setup)?.setup)
         }
-        (Some(source), Some(file)) => {
-            let mut wish = wish(&Setup { plugin: file.clone(), ..Setup::default() }, command.digest.clone())?;
-            wish.origin = origin(source, Path::new(""))?;
-            Some(wish)
-        }
+        None => None,
     };
     let making = Making::start(&command.how, Change::Update)?;
-    let (done, making) = making.make(command.letting.allow(), |host, changing| match &wish {
-        Some(wish) => host.install_blocking(Change::Update, Some(plugin), wish, changing),
-        None => host.install_waiting_blocking(plugin, changing),
+    let allow = command.letting.allow();
+    let planned = match (&asked, source) {
+        (Some(asked), _) => Some(making.plan(asked, &allow, setup.as_deref())?),
+        (None, Some(source)) => Some(Planned::of(Wish {
+            change: Change::Update,
+            plugin: Some(plugin.clone()),
+            version: None,
+            origin: origin(source, Path::new(""))?,
+            digest: command.digest.clone(),
+            setup,
+        })),
+        (None, None) => None,
+    };
+    let (all, making) = making.make(allow, |host, changing| match &planned {
+        Some(planned) => host.install_blocking(&planned.wishes, changing),
+        None => Ok(vec![host.install_waiting_blocking(plugin, changing)?]),
     })?;
-    Ok(making.finish(&done))
+    if let Some(planned) = &planned {
+        planned.keep()?;
+    }
+    Ok(making.finish(&all))
+}
+
+/// Whether a version of it waits for an approval.
+fn waits(command: &UpdateCommand) -> Result<bool, Failure> {
+    let home = Home::find(&command.how.looking.places)?;
+    let list = Inventory::look(&home.state).map_err(|error| Failure::of(&error))?;
+    let installed = list.map(|list| list.find(&command.plugin)).transpose();
+    let installed = installed.map_err(|error| Failure::of(&error))?.flatten();
+    Ok(installed.is_some_and(|installed| installed.next.is_some()))
 }
 
 /// `stockade rollback`.
@@ -271,7 +338,7 @@ pub(crate) fn rollback(command: &RollbackCommand) -> Result<Exit, Failure> {
     })?;
     let making = Making::start(&command.how, Change::Rollback)?;
     let (done, making) = making.make(Allow::default(), |host, changing| {
-        host.rollback_blocking(&command.plugin, to.as_ref(), changing)
+        Ok(vec![host.rollback_blocking(&command.plugin, to.as_ref(), changing)?])
     })?;
     Ok(making.finish(&done))
 }
@@ -281,14 +348,15 @@ pub(crate) fn uninstall(command: &UninstallCommand) -> Result<Exit, Failure> {
     let making = Making::start(&command.how, Change::Uninstall)?;
     let allow = Allow { needed: command.even_if_needed, ..Allow::default() };
     let (done, making) =
-        making.make(allow, |host, changing| host.uninstall_blocking(&command.plugin, changing))?;
+        making.make(allow, |host, changing| Ok(vec![host.uninstall_blocking(&command.plugin, changing)?]))?;
     Ok(making.finish(&done))
 }
 
 /// `stockade enable` and `disable`.
 pub(crate) fn enable(command: &EnableCommand, enabled: bool) -> Result<Exit, Failure> {
     let making = Making::start(&command.how, if enabled { Change::Enable } else { Change::Disable })?;
-    let (done, making) = making
-        .make(Allow::default(), |host, changing| host.enable_blocking(&command.plugin, enabled, changing))?;
+    let (done, making) = making.make(Allow::default(), |host, changing| {
+        Ok(vec![host.enable_blocking(&command.plugin, enabled, changing)?])
+    })?;
     Ok(making.finish(&done))
 }

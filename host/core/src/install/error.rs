@@ -2,8 +2,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use semver::Version;
+use stockade_package::index::{IndexError, ResolveError};
+use stockade_package::signature::SignatureError;
 use stockade_package::{Explain, Finding, PackageError, Problem};
-use stockade_policy::PublicKey;
+use stockade_policy::{Distrust, PublicKey};
 
 use super::Phase;
 use crate::database::Unusable;
@@ -62,6 +64,16 @@ pub enum InstallError {
         found: String,
         /// What it was to be.
         expected: String,
+    },
+    /// It is not the version that was asked for.
+    #[error("it is {plugin} {found}, and {expected} was to be there")]
+    OtherVersion {
+        /// `publisher/name`.
+        plugin: String,
+        /// What it is.
+        found: Version,
+        /// What it was to be.
+        expected: Version,
     },
     /// It is not the package that was asked for.
     #[error("its digest is {found}, and {expected} was asked for")]
@@ -177,6 +189,39 @@ pub enum InstallError {
         /// Why.
         why: String,
     },
+    /// Nobody has signed the index.
+    #[error("nobody has signed the index {name}")]
+    IndexUnsigned {
+        /// What it calls itself.
+        name: String,
+    },
+    /// Nobody who signed the index before has signed this one.
+    #[error("the index {name} is signed by {}, and was signed by {}", keys(.now), keys(.before))]
+    IndexOtherSigner {
+        /// What it calls itself.
+        name: String,
+        /// Who has signed the one that was seen last.
+        before: Vec<PublicKey>,
+        /// Who has signed this one.
+        now: Vec<PublicKey>,
+    },
+    /// The policy names those who sign it, and they have not.
+    #[error("the index {name} {distrust}")]
+    IndexDistrusted {
+        /// What it calls itself.
+        name: String,
+        /// Why.
+        distrust: Distrust,
+    },
+    /// An index that is none, or not that of today.
+    #[error(transparent)]
+    Index(Box<IndexError>),
+    /// No versions fit together.
+    #[error(transparent)]
+    Resolve(Box<ResolveError>),
+    /// A signature that counts for nothing.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
     /// A package that is none.
     #[error(transparent)]
     Package(#[from] PackageError),
@@ -264,6 +309,18 @@ impl InstallError {
             Self::Preflight(findings) => findings,
             _ => &[],
         }
+    }
+}
+
+impl From<IndexError> for InstallError {
+    fn from(error: IndexError) -> Self {
+        Self::Index(Box::new(error))
+    }
+}
+
+impl From<ResolveError> for InstallError {
+    fn from(error: ResolveError) -> Self {
+        Self::Resolve(Box::new(error))
     }
 }
 
@@ -365,6 +422,30 @@ impl Explain for InstallError {
             Self::Download { url, .. } => {
                 ("download-failed", url.clone(), "see that the address is right and can be reached from here".into())
             }
+            Self::OtherVersion { plugin, .. } => (
+                "other-version",
+                plugin.clone(),
+                "the index says something else than the package: ask who runs it".into(),
+            ),
+            Self::IndexUnsigned { name } => (
+                "index-not-signed",
+                name.clone(),
+                "have whoever runs it sign it (stockade sign), or say --allow-unsigned if it is your own"
+                    .into(),
+            ),
+            Self::IndexOtherSigner { name, .. } => (
+                "index-other-signer",
+                name.clone(),
+                "ask who runs it; name their keys in the policy ([indexes]), or say --allow-other-signer".into(),
+            ),
+            Self::IndexDistrusted { name, .. } => (
+                "index-not-trusted",
+                name.clone(),
+                "get the one that they have signed; or name the key that has in the policy, if you trust it".into(),
+            ),
+            Self::Index(error) => return error.problem(),
+            Self::Resolve(error) => return error.problem(),
+            Self::Signature(error) => return error.problem(),
             Self::Package(error) => return error.problem(),
             Self::Registry(error) => return error.problem(),
             Self::Host(error) => return error.problem(),

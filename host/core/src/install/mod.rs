@@ -5,8 +5,10 @@
 //! anything: what a change had laid aside is swept away by the next one (docs/decisions/0033).
 
 mod change;
+mod course;
 mod error;
 mod examine;
+mod index;
 mod inventory;
 mod origin;
 mod packages;
@@ -16,6 +18,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use semver::Version;
 use stockade_package::{Package, Problem};
 use stockade_policy::Person;
 
@@ -25,6 +28,7 @@ use crate::plugin::Plugin;
 pub(crate) use change::recover;
 pub use error::{Failed, InstallError, Waits};
 pub use examine::{Examination, Judge};
+pub use index::{IndexAt, Indexes, plan};
 pub use inventory::{Generation, Happened, Installed, Inventory, Loaded, Offer};
 pub use origin::Origin;
 
@@ -139,6 +143,8 @@ pub enum Step {
     },
     /// A phase begins.
     Phase {
+        /// Of what.
+        change: Change,
         /// Which of them, from 1.
         number: usize,
         /// How many there are.
@@ -188,6 +194,12 @@ impl fmt::Debug for Changing<'_> {
 /// A package that is to be installed.
 #[derive(Debug)]
 pub struct Wish {
+    /// Whether it is a plugin that was not there, or another package of one that is.
+    pub change: Change,
+    /// The plugin that it has to be; any if not said.
+    pub plugin: Option<String>,
+    /// The version that it has to have; any if not said.
+    pub version: Option<Version>,
     /// From where.
     pub origin: Origin,
     /// The digest that it has to have; any if not said.
@@ -201,6 +213,8 @@ pub struct Wish {
 pub struct Done {
     /// The number under which everything of it is found.
     pub id: String,
+    /// What was done.
+    pub change: Change,
     /// `publisher/name`.
     pub plugin: String,
     /// The version before, where there was one.

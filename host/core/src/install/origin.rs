@@ -67,14 +67,23 @@ impl Host {
             }
             Origin::Url(url) => {
                 let bytes = download(self.egress(), url, plain_http, MAX_PACKAGE)?;
+                let bytes = bytes.ok_or_else(|| InstallError::Download {
+                    url: url.clone(),
+                    why: "the server has nothing there".to_owned(),
+                })?;
                 Ok(archive::pack(&Archive::read(&bytes).map_err(PackageError::from)?.parts))
             }
         }
     }
 }
 
-/// All that stands at an address, at most so much.
-fn download(egress: &Arc<Egress>, url: &str, plain_http: bool, most: u64) -> Result<Bytes, InstallError> {
+/// All that stands at an address, at most so much. None where the server has nothing there.
+pub(super) fn download(
+    egress: &Arc<Egress>,
+    url: &str,
+    plain_http: bool,
+    most: u64,
+) -> Result<Option<Bytes>, InstallError> {
     let failed = |why: String| InstallError::Download { url: url.to_owned(), why };
     let (scheme, authority, path) =
         parts(url).ok_or_else(|| failed("it is no address of https".to_owned()))?;
@@ -89,12 +98,14 @@ fn download(egress: &Arc<Egress>, url: &str, plain_http: bool, most: u64) -> Res
         let answer = answer.map_err(|error| failed(error.to_string()))?;
         match answer.status() {
             StatusCode::OK => {}
+            StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(None),
             status if status.is_redirection() => {
                 let to = answer.headers().get(header::LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("");
                 return Err(failed(format!("it is elsewhere, at {to:?}: name that if you trust it")));
             }
             status => return Err(failed(format!("the server answers {status}"))),
         }
-        all(answer.into_body(), most, PATIENCE).await.map_err(|error| failed(error.to_string()))
+        let body = all(answer.into_body(), most, PATIENCE).await;
+        body.map(Some).map_err(|error| failed(error.to_string()))
     })
 }

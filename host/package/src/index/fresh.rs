@@ -39,18 +39,29 @@ impl Index {
     /// has expired.
     pub fn fresh(bytes: &[u8], seen: Option<&Seen>, now: u64) -> Result<(Index, Seen), IndexError> {
         let index = Index::parse(bytes)?;
+        let taken = index.taken(bytes, seen, now)?;
+        Ok((index, taken))
+    }
+
+    /// Holds an index that was read of these bytes against the one that was taken last and against the clock, as
+    /// [`fresh`](Self::fresh) does: for whoever has to know its name to find what was seen of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`fresh`](Self::fresh).
+    pub fn taken(&self, bytes: &[u8], seen: Option<&Seen>, now: u64) -> Result<Seen, IndexError> {
         let taken = Seen {
-            version: index.version,
+            version: self.version,
             sha256: sha256(bytes),
             at: seen.map_or(now, |seen| now.max(seen.at)),
         };
         if let Some(seen) = seen {
             taken.follows(seen)?;
         }
-        if taken.at >= index.expires && stands("index.expiry") {
-            return Err(IndexError::Expired { expires: index.expires, now: taken.at });
+        if taken.at >= self.expires && stands("index.expiry") {
+            return Err(IndexError::Expired { expires: self.expires, now: taken.at });
         }
-        Ok((index, taken))
+        Ok(taken)
     }
 
     /// Whether it is the index that was meant, and not another one that the same key has signed.

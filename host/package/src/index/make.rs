@@ -1,9 +1,10 @@
 use super::form::{self, Document, List, OneVersion, SCHEMA};
-use super::read::{is_index_name, time_text};
+use super::read::time_text;
 use super::{
     Index, IndexError, Listed, MAX_INDEX, MAX_INDEX_VERSION, MAX_PLUGINS, MAX_VERSIONS, Need, Release, Source,
 };
 use crate::Package;
+use stockade_policy::is_index_name;
 
 impl Index {
     /// Makes an index of these packages: where each is, the package itself, and how many bytes its file has. `expires` is

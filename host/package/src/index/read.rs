@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use semver::{Version, VersionReq};
-use stockade_policy::{PluginType, is_plugin_name, is_sha256};
+use stockade_policy::{PluginType, is_index_name, is_plugin_name, is_sha256};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -173,17 +173,6 @@ fn plugin_type(value: String, at: impl Fn() -> String) -> Result<PluginType> {
 pub(super) fn is_contract(text: &str) -> bool {
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     text.split_once('.').is_some_and(|(major, minor)| is_number(major) && is_number(minor))
-}
-
-/// Parts with slashes between them, of a-z, 0-9, `.`, `-` and `_`. Readers keep what they have seen by this name.
-pub(super) fn is_index_name(name: &str) -> bool {
-    let plain =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'_');
-    name.len() <= MAX_SHORT
-        && name.split('/').all(|part| {
-            part.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-                && part.bytes().all(plain)
-        })
 }
 
 /// Seconds since 1970 of a time in its one spelling: UTC, and whole seconds.

@@ -3,6 +3,7 @@
 
 mod entries;
 mod look;
+mod seen;
 mod settle;
 
 use std::fs::{File, Permissions};
@@ -20,7 +21,8 @@ use crate::database::{self, Keeps, Unusable};
 use crate::memfd::hex;
 
 pub use entries::{Generation, Happened, Installed, Loaded, Offer};
-pub(super) use settle::{Becomes, New};
+pub(super) use seen::SeenIndex;
+pub(super) use settle::{Becomes, New, Settling};
 
 /// The file in the state folder.
 const FILE: &str = "installed.sqlite";
@@ -50,7 +52,11 @@ const MIGRATIONS: [&str; 1] = ["
     CREATE TABLE load (
         number INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, plugin TEXT NOT NULL, version TEXT NOT NULL,
         package TEXT, state TEXT NOT NULL, code TEXT, reason TEXT) STRICT;
-    CREATE INDEX load_of ON load (plugin);"];
+    CREATE INDEX load_of ON load (plugin);
+    CREATE TABLE seen (
+        name TEXT PRIMARY KEY, version INTEGER NOT NULL, sha256 TEXT NOT NULL, at INTEGER NOT NULL,
+        keys TEXT NOT NULL) STRICT;
+    CREATE TABLE place (place TEXT PRIMARY KEY, name TEXT NOT NULL) STRICT;"];
 
 /// Loads that are kept: those of a thousand plugins over some ten starts. Without a bound a plugin that is loaded again and
 /// again would fill the disk.
@@ -71,7 +77,7 @@ pub struct Inventory {
     connection: Connection,
 }
 
-fn broken(error: impl Into<Unusable>) -> InstallError {
+pub(super) fn broken(error: impl Into<Unusable>) -> InstallError {
     InstallError::Inventory(error.into())
 }
 
@@ -221,27 +227,40 @@ fn random() -> Result<[u8; 16], InstallError> {
     Ok(bytes)
 }
 
-/// A digest of all that is installed, after so many changes: what somebody would edit to have another package run.
+/// All that somebody would edit to have another package run, or to have one gone back to: what is installed, and every
+/// generation, since those before say what was a version's package.
+const DIGESTED: [&str; 3] = [
+    "SELECT name, generation, next, enabled, highest FROM plugin ORDER BY name",
+    "SELECT number, plugin, version, type, package, component, bytes, origin, setup, signed_by, dependencies, made, \
+     replaces FROM generation ORDER BY number",
+    "SELECT generation, kind, name, what FROM offer ORDER BY generation, kind, name",
+];
+
+/// A digest of all that is installed and was, after so many changes.
 fn digest(connection: &Connection, changes: i64) -> Result<String, InstallError> {
-    let mut statement = connection.prepare(
-        "SELECT name, enabled, highest, g.version, g.package, g.component, g.setup, g.signed_by, n.package, n.setup \
-         FROM plugin LEFT JOIN generation g ON g.number = plugin.generation \
-         LEFT JOIN generation n ON n.number = plugin.next ORDER BY name",
-    )?;
-    let mut rows = statement.query([])?;
     let mut hash = Sha256::new();
     hash.update(changes.to_le_bytes());
-    while let Some(row) = rows.next()? {
-        for column in 0..10 {
-            // Each with its length, so that none can be taken for a piece of another.
-            let text = match row.get_ref(column)? {
-                ValueRef::Integer(number) => Some(number.to_string().into_bytes()),
-                ValueRef::Text(text) => Some(text.to_vec()),
-                _ => None,
-            };
-            let length = text.as_ref().map_or(u64::MAX, |text| text.len() as u64);
-            hash.update(length.to_le_bytes());
-            hash.update(text.unwrap_or_default());
+    for (table, query) in DIGESTED.iter().enumerate() {
+        let mut statement = connection.prepare_cached(query)?;
+        let columns = statement.column_count();
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            // No row can be taken for one of another table.
+            hash.update([u8::try_from(table).expect("three tables")]);
+            for column in 0..columns {
+                // Each with its length, so that none can be taken for a piece of another.
+                let number;
+                let text = match row.get_ref(column)? {
+                    ValueRef::Integer(value) => {
+                        number = value.to_le_bytes();
+                        Some(&number[..])
+                    }
+                    ValueRef::Text(text) => Some(text),
+                    _ => None,
+                };
+                hash.update(text.map_or(u64::MAX, |text| text.len() as u64).to_le_bytes());
+                hash.update(text.unwrap_or_default());
+            }
         }
     }
     Ok(hex(&hash.finalize()))

@@ -62,6 +62,14 @@ pub(in crate::install) enum Becomes {
     Enabled(bool),
 }
 
+/// One change of those that take hold together.
+pub(in crate::install) struct Settling<'a> {
+    pub(in crate::install) id: &'a str,
+    pub(in crate::install) plugin: &'a str,
+    pub(in crate::install) becomes: Becomes,
+    pub(in crate::install) record: Record,
+}
+
 impl Inventory {
     /// Writes down that plugins were loaded, or not.
     pub(in crate::install) fn note_loads(&mut self, loads: &[Loaded]) -> Result<(), InstallError> {
@@ -152,75 +160,84 @@ impl Inventory {
         Ok(ended)
     }
 
-    /// Makes of a plugin what it becomes, and ends the change: in the audit log first, then in the list, at once.
+    /// Makes of plugins what they become, and ends the changes: in the audit log first, then in the list, all at once.
     pub(in crate::install) fn settle(
         &mut self,
-        (id, plugin): (&str, &str),
-        becomes: Becomes,
-        (log, record): (&Log, Record),
+        changes: Vec<Settling<'_>>,
+        log: &Log,
     ) -> Result<(), InstallError> {
         let settling = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let current: Option<(Option<i64>, Option<i64>, bool, String)> = settling
-            .query_row(
-                "SELECT generation, next, enabled, highest FROM plugin WHERE name = ?1",
-                [plugin],
-                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
-            )
-            .optional()?;
-        let version = |number: Option<i64>| -> Result<Option<String>, InstallError> {
-            let row = number.map(|number| {
-                settling
-                    .query_row("SELECT version FROM generation WHERE number = ?1", [number], |row| row.get(0))
-            });
-            Ok(row.transpose()?)
-        };
-        let before = version(current.as_ref().and_then(|(number, ..)| *number))?;
-        let (generation, waiting, was_enabled, highest) =
-            current.unwrap_or((None, None, false, "0.0.0-0".to_owned()));
-        let mut state = "done";
-        let (generation, next, enabled, reached) = match becomes {
-            Becomes::New(new) => {
-                let number = insert(&settling, (plugin, &new), generation)?;
-                (Some(number), None, was_enabled && generation.is_some(), Some(new.version))
-            }
-            Becomes::Waits(new) => {
-                state = "waits";
-                (generation, Some(insert(&settling, (plugin, &new), generation)?), was_enabled, None)
-            }
-            Becomes::Again(number, offers) => {
-                offer(&settling, number, &offers)?;
-                let text = version(Some(number))?.unwrap_or_default();
-                (Some(number), None, was_enabled && generation.is_some(), Version::parse(&text).ok())
-            }
-            Becomes::Nothing => (None, None, false, None),
-            Becomes::Enabled(enabled) => (generation, waiting, enabled, None),
-        };
-        let highest = Version::parse(&highest).map_err(broken)?;
-        let highest = reached.into_iter().fold(highest, Ord::max).to_string();
-        settling.execute(
-            "INSERT INTO plugin VALUES (?1, ?2, ?3, ?4, ?5) \
-             ON CONFLICT (name) DO UPDATE SET generation = ?2, next = ?3, enabled = ?4, highest = ?5",
-            params![plugin, generation, next, enabled, highest],
-        )?;
-        settling.execute(
-            "UPDATE history SET state = ?2, ended = ?3, plugin = ?4, before = ?5, after = ?6 WHERE id = ?1",
-            params![
-                id,
-                state,
-                now(),
-                plugin,
-                before,
-                version(if state == "waits" { next } else { generation })?
-            ],
-        )?;
-        let (list, changes): (String, i64) =
+        let mut records = Vec::new();
+        for Settling { id, plugin, becomes, record } in changes {
+            settle(&settling, (id, plugin), becomes)?;
+            records.push(record.detail("change", id.to_owned()));
+        }
+        let (list, made): (String, i64) =
             settling.query_row("SELECT id, changes FROM site", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let head = digest(&settling, changes + 1)?;
-        settling.execute("UPDATE site SET changes = ?1, head = ?2", params![changes + 1, head])?;
-        let record = stamped(record.detail("change", id.to_owned()), &list, changes + 1, &head);
-        log.append_durable(&record).map_err(HostError::Audit)?;
+        let head = digest(&settling, made + 1)?;
+        settling.execute("UPDATE site SET changes = ?1, head = ?2", params![made + 1, head])?;
+        // The last of them speaks of the list as all of them have made it; it is on the disk no earlier than the others.
+        let last = records.pop();
+        for record in records {
+            log.append(&record).map_err(HostError::Audit)?;
+        }
+        if let Some(record) = last {
+            let record = stamped(record, &list, made + 1, &head);
+            log.append_durable(&record).map_err(HostError::Audit)?;
+        }
         Ok(settling.commit()?)
     }
+}
+
+fn settle(
+    settling: &Transaction<'_>,
+    (id, plugin): (&str, &str),
+    becomes: Becomes,
+) -> Result<(), InstallError> {
+    let current: Option<(Option<i64>, Option<i64>, bool, String)> = settling
+        .query_row("SELECT generation, next, enabled, highest FROM plugin WHERE name = ?1", [plugin], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })
+        .optional()?;
+    let version = |number: Option<i64>| -> Result<Option<String>, InstallError> {
+        const OF: &str = "SELECT version FROM generation WHERE number = ?1";
+        let row = number.map(|number| settling.query_row(OF, [number], |row| row.get(0)));
+        Ok(row.transpose()?)
+    };
+    let before = version(current.as_ref().and_then(|(number, ..)| *number))?;
+    let (generation, waiting, was_enabled, highest) =
+        current.unwrap_or((None, None, false, "0.0.0-0".to_owned()));
+    let mut state = "done";
+    let (generation, next, enabled, reached) = match becomes {
+        Becomes::New(new) => {
+            let number = insert(settling, (plugin, &new), generation)?;
+            (Some(number), None, was_enabled && generation.is_some(), Some(new.version))
+        }
+        Becomes::Waits(new) => {
+            state = "waits";
+            (generation, Some(insert(settling, (plugin, &new), generation)?), was_enabled, None)
+        }
+        Becomes::Again(number, offers) => {
+            offer(settling, number, &offers)?;
+            let text = version(Some(number))?.unwrap_or_default();
+            (Some(number), None, was_enabled && generation.is_some(), Version::parse(&text).ok())
+        }
+        Becomes::Nothing => (None, None, false, None),
+        Becomes::Enabled(enabled) => (generation, waiting, enabled, None),
+    };
+    let highest = Version::parse(&highest).map_err(broken)?;
+    let highest = reached.into_iter().fold(highest, Ord::max).to_string();
+    settling.execute(
+        "INSERT INTO plugin VALUES (?1, ?2, ?3, ?4, ?5) \
+         ON CONFLICT (name) DO UPDATE SET generation = ?2, next = ?3, enabled = ?4, highest = ?5",
+        params![plugin, generation, next, enabled, highest],
+    )?;
+    let after = version(if state == "waits" { next } else { generation })?;
+    settling.execute(
+        "UPDATE history SET state = ?2, ended = ?3, plugin = ?4, before = ?5, after = ?6 WHERE id = ?1",
+        params![id, state, now(), plugin, before, after],
+    )?;
+    Ok(())
 }
 
 fn insert(

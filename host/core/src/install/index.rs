@@ -1,0 +1,216 @@
+//! Indexes: got from where an operator says, and held against whose they may be and what was seen before.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use stockade_audit::{Decision, Layer, Record};
+use stockade_package::index::{
+    Index, Installed, Lock, MAX_INDEX, Need, Plan, Question, Source, Wanted, resolve,
+};
+use stockade_package::signature::{
+    INDEX_SIGNATURE_SUFFIX, MAX_ENVELOPE, fetched_index_signers, index_signers,
+};
+use stockade_package::{CONTRACTS, Explain, HOST_VERSION};
+use stockade_policy::{Policy, PublicKey, stands};
+
+use super::inventory::SeenIndex;
+use super::origin::download;
+use super::{Allow, InstallError, Inventory, now};
+use crate::egress::Egress;
+use crate::error::HostError;
+use crate::host::Host;
+
+/// Where an index is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IndexAt {
+    /// A file.
+    Path(PathBuf),
+    /// An address: over https, or over http where that is said.
+    Url(String),
+}
+
+impl fmt::Display for IndexAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => write!(f, "{}", path.display()),
+            Self::Url(url) => f.write_str(url),
+        }
+    }
+}
+
+impl IndexAt {
+    /// Where a package of it is, as an operator would say that.
+    pub fn place_of(&self, source: &Source) -> String {
+        let Source::Beside(path) = source else { return source.to_string() };
+        match self {
+            Self::Path(index) => index.with_file_name(path).display().to_string(),
+            Self::Url(index) => {
+                let folder = index.rfind('/').map_or(index.as_str(), |end| &index[..end]);
+                format!("{folder}/{path}")
+            }
+        }
+    }
+}
+
+/// Gets indexes, and believes them as far as a policy does.
+#[derive(Debug)]
+pub struct Indexes {
+    egress: Arc<Egress>,
+    state: PathBuf,
+    policy: Arc<Policy>,
+}
+
+impl Indexes {
+    /// Trusts the certificate authorities in these PEM texts besides the system's.
+    ///
+    /// # Errors
+    ///
+    /// A text has no certificate.
+    pub fn new(authorities: &[Vec<u8>], state: &Path, policy: Policy) -> Result<Indexes, HostError> {
+        let egress = Arc::new(Egress::new(authorities)?);
+        Ok(Indexes { egress, state: state.to_owned(), policy: Arc::new(policy) })
+    }
+
+    /// Gets an index, and keeps what was seen of it.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be had, is none, is not signed by those who may, or is not that of today.
+    pub fn take_blocking(&self, at: &IndexAt, allow: &Allow) -> Result<Index, InstallError> {
+        let (bytes, by) = self.get(at, allow.plain_http)?;
+        let index = Index::parse(&bytes)?;
+        let mut list = Inventory::open_unheld(&self.state)?;
+        let place = at.to_string();
+        // Else whoever has the place could show an index of another name, of which nothing is known yet.
+        if let Some(name) = list.index_at(&place)?
+            && !allow.other_signer
+        {
+            index.is_named(&name)?;
+        }
+        // What was seen under keys that are all revoked is what the thief showed.
+        let seen = list.seen(index.name())?;
+        let known =
+            seen.clone().filter(|seen| seen.keys.is_empty() || !self.policy.unrevoked(&seen.keys).is_empty());
+        let keys = self.whose(&index, &by, known.as_ref(), allow)?;
+        let taken = index.taken(&bytes, known.as_ref().map(|known| &known.seen), now())?;
+        let anew = seen.is_some() && known.is_none();
+        list.note_seen(&place, index.name(), &SeenIndex { seen: taken, keys }, anew)?;
+        Ok(index)
+    }
+
+    /// The keys whose signatures count for it.
+    fn whose(
+        &self,
+        index: &Index,
+        by: &[PublicKey],
+        known: Option<&SeenIndex>,
+        allow: &Allow,
+    ) -> Result<Vec<PublicKey>, InstallError> {
+        let name = || index.name().to_owned();
+        let judgement = self.policy.judge_index(index.name(), by, now());
+        if let Some(distrust) = judgement.distrust
+            && stands("index.trust")
+        {
+            return Err(InstallError::IndexDistrusted { name: name(), distrust });
+        }
+        let counted = judgement.counted;
+        if counted.is_empty() && !allow.unsigned && stands("index.signed") {
+            return Err(InstallError::IndexUnsigned { name: name() });
+        }
+        // Where the policy names its keys, it is the policy that says whose count.
+        let is_named = self.policy.trust.indexes.contains_key(index.name());
+        if let Some(SeenIndex { keys: before, .. }) = known
+            && !is_named
+            && !before.is_empty()
+            && !before.iter().any(|key| counted.contains(key))
+            && !allow.other_signer
+            && stands("index.signer")
+        {
+            let (before, now) = (before.clone(), counted);
+            return Err(InstallError::IndexOtherSigner { name: name(), before, now });
+        }
+        Ok(counted)
+    }
+
+    fn get(&self, at: &IndexAt, plain_http: bool) -> Result<(Bytes, Vec<PublicKey>), InstallError> {
+        match at {
+            IndexAt::Path(path) => {
+                let failed = |source| InstallError::File { path: path.clone(), what: "read", source };
+                let mut bytes = Vec::new();
+                // One more than there can be: whoever reads it says that it is too much.
+                let read = File::open(path).and_then(|file| file.take(MAX_INDEX + 1).read_to_end(&mut bytes));
+                read.map_err(failed)?;
+                let by = index_signers(path, &bytes)?;
+                Ok((bytes.into(), by))
+            }
+            IndexAt::Url(url) => {
+                let get = |url: &str, most| download(&self.egress, url, plain_http, most);
+                let bytes = get(url, MAX_INDEX)?.ok_or_else(|| InstallError::Download {
+                    url: url.clone(),
+                    why: "the server has nothing there".to_owned(),
+                })?;
+                let by = match get(&format!("{url}{INDEX_SIGNATURE_SUFFIX}"), MAX_ENVELOPE)? {
+                    Some(envelope) => fetched_index_signers(&bytes, &envelope)?,
+                    None => Vec::new(),
+                };
+                Ok((bytes, by))
+            }
+        }
+    }
+}
+
+impl Host {
+    /// Gets an index by the policy in force. That one is refused is recorded.
+    ///
+    /// # Errors
+    ///
+    /// As [`Indexes::take_blocking`].
+    pub fn index_blocking(&self, at: &IndexAt, allow: &Allow) -> Result<Index, InstallError> {
+        let state = self.0.state.clone();
+        let indexes = Indexes { egress: Arc::clone(self.egress()), state, policy: self.policy() };
+        let taken = indexes.take_blocking(at, allow);
+        if let Err(error) = &taken {
+            let problem = error.problem();
+            let record = Record::new(Layer::Package, "index-refused", Decision::Denied)
+                .operation("read")
+                .resource(at.to_string())
+                .reason(problem.message)
+                .next_step(problem.next_step)
+                .detail("code", problem.code);
+            self.0.log.append_durable(&record).map_err(HostError::Audit)?;
+        }
+        taken
+    }
+}
+
+/// Which packages of an index are to be installed, for what is asked for, beside what is installed.
+///
+/// # Errors
+///
+/// The list of what is installed cannot be read, or no versions fit together.
+pub fn plan(
+    state: &Path,
+    index: &Index,
+    wanted: &[Wanted],
+    lock: Option<&Lock>,
+) -> Result<Plan, InstallError> {
+    let all = Inventory::look(state)?.map(|list| list.all()).transpose()?.unwrap_or_default();
+    let mut installed = std::collections::BTreeMap::new();
+    for plugin in all {
+        let needs = plugin.generation.dependencies.into_iter().map(|(plugin, versions)| {
+            let versions = versions.parse().map_err(super::inventory::broken)?;
+            Ok(Need { plugin, versions, optional: false })
+        });
+        let dependencies = needs.collect::<Result<_, InstallError>>()?;
+        let (version, digest) = (plugin.generation.version, Some(plugin.generation.package));
+        installed.insert(plugin.generation.plugin, Installed { version, digest, dependencies });
+    }
+    let host = HOST_VERSION.parse().expect("the version of this program");
+    let question =
+        Question { index, wanted, installed: Some(&installed), lock, host: &host, contracts: &CONTRACTS };
+    Ok(resolve(&question)?)
+}
