@@ -2,13 +2,16 @@
 //! and what a host runs of them.
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use serde_json::json;
+use stockade_audit::{Decision, Reader};
 use stockade_tests::chance::Chance;
 use stockade_tests::installed::Place;
-use stockade_tests::{cycles, document};
+use stockade_tests::{cycles, dist, document, skipped};
 
 #[test]
 fn a_plugin_is_installed_enabled_updated_rolled_back_and_removed() {
@@ -32,8 +35,6 @@ fn a_plugin_is_installed_enabled_updated_rolled_back_and_removed() {
         let _host = place.site.serve();
         let called = place.done(&["call", "acme/stats", "stats", "--args", r#"{"text":"a b"}"#]);
         assert_eq!(called["value"]["words"], json!(2), "{called}");
-        let (code, exit) = place.refused(&["update", "acme/stats", &new]);
-        assert_eq!((code.as_str(), exit), ("state-in-use", 5), "a host is at work");
     }
     let loads = place.done(&["ledger"]);
     assert_eq!(
@@ -71,6 +72,77 @@ fn a_plugin_is_installed_enabled_updated_rolled_back_and_removed() {
     let states: Vec<_> =
         changes["changes"].as_array().expect("a list").iter().map(|one| one["state"].clone()).collect();
     assert_eq!(states, ["done", "done", "failed", "done", "failed", "done", "done", "done"]);
+}
+
+#[test]
+fn a_running_host_takes_changes_in_and_no_call_fails_of_them() {
+    let place = Place::new();
+    let versions = ["1.0.0", "1.1.0", "1.2.0"].map(|version| place.plugin("acme/stats", version, ""));
+    place.done(&["install", &versions[0]]);
+    let _host = place.site.serve();
+    let running = || document(&place.run(&["ps"]))["plugins"].clone();
+    assert_eq!(running(), json!([]));
+    place.done(&["enable", "acme/stats"]);
+    assert_eq!(running()[0]["version"], json!("1.0.0"));
+
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut calls = 0;
+                    while !stop.load(Ordering::Relaxed) {
+                        let called =
+                            place.done(&["call", "acme/stats", "stats", "--args", r#"{"text":"a b"}"#]);
+                        assert_eq!(called["value"]["words"], json!(2), "{called}");
+                        calls += 1;
+                    }
+                    calls
+                })
+            })
+            .collect();
+        place.done(&["update", "acme/stats", &versions[1]]);
+        assert_eq!(running()[0]["version"], json!("1.1.0"));
+        // One that is refused changes nothing of what runs.
+        let error = document(&place.run(&["update", "acme/stats", &versions[0]]))["error"].clone();
+        assert_eq!(error["code"], json!("older-version"), "{error}");
+        place.done(&["update", "acme/stats", &versions[2]]);
+        place.done(&["rollback", "acme/stats"]);
+        assert_eq!(running()[0]["version"], json!("1.1.0"));
+        stop.store(true, Ordering::Relaxed);
+        let calls: u32 = callers.into_iter().map(|caller| caller.join().expect("no call failed")).sum();
+        assert!(calls > 0, "nobody called meanwhile");
+    });
+    let (code, exit) = place.refused(&["update", "acme/stats", &versions[2], "--policy", "policy.toml"]);
+    assert_eq!((code.as_str(), exit), ("host-decides", 2));
+    place.done(&["disable", "acme/stats"]);
+    assert_eq!(running(), json!([]));
+    place.done(&["enable", "acme/stats"]);
+    place.done(&["uninstall", "acme/stats"]);
+    assert_eq!(running(), json!([]));
+}
+
+#[test]
+fn only_the_user_whose_host_it_is_changes_what_is_installed() {
+    const OTHER: u32 = 65_533;
+    if !nix::unistd::geteuid().is_root() {
+        return skipped("only_the_user_whose_host_it_is", "only root can be another user");
+    }
+    let place = Place::new();
+    place.done(&["install", &place.plugin("acme/stats", "1.0.0", ""), "--enable"]);
+    // One that may control the host: it is not the socket's doing.
+    place.site.configure(&format!("[control]\nsocket = \"control.sock\"\nuids = [{OTHER}]\n"));
+    let _host = place.site.serve();
+    let mut command = std::process::Command::new(dist().join("stockade"));
+    command
+        .args(["disable", "acme/stats", "--format", "json", "--socket"])
+        .arg(place.site.path("control.sock"));
+    let output = command.uid(OTHER).gid(OTHER).output().expect("the program can be run by everybody");
+    assert_eq!(document(&output)["error"]["code"], json!("not-permitted"), "{output:?}");
+    assert_eq!(document(&place.run(&["ps"]))["plugins"][0]["version"], json!("1.0.0"));
+    let records = Reader::open(place.site.state().join("audit")).expect("there is a log").map(Result::unwrap);
+    let refused: Vec<_> = records.filter(|entry| entry.record.operation == "control").collect();
+    assert_eq!((refused.len(), refused[0].record.decision), (1, Decision::Denied));
 }
 
 #[test]
@@ -187,6 +259,14 @@ fn e5_a_list_that_was_exchanged_or_edited_is_not_run_by() {
     fs::write(&file, &edited).expect("writable");
     put(&file);
     assert_eq!(place.refused(&["disable", "acme/stats"]), ("inventory-exchanged".to_owned(), 6));
+    // One in which another package is said to have been there before: nobody goes back to that.
+    put(&now);
+    {
+        let list = rusqlite::Connection::open(&list).expect("it is a list");
+        let edit = "UPDATE generation SET package = 'sha256:0' WHERE version = '1.0.0'";
+        assert_eq!(list.execute(edit, []).expect("writable"), 1);
+    }
+    assert_eq!(place.refused(&["rollback", "acme/stats"]), ("inventory-exchanged".to_owned(), 6));
     put(&now);
     place.done(&["disable", "acme/stats"]);
 }

@@ -45,6 +45,7 @@ const CODES: &[(&str, Exit)] = &[
     ("unwritable", Exit::Usage),
     ("bad-reference", Exit::Usage),
     ("bad-target-version", Exit::Usage),
+    ("host-decides", Exit::Usage),
     ("index-needed", Exit::Usage),
     ("index-name-needed", Exit::Usage),
     ("source-needed", Exit::Usage),

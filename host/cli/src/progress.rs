@@ -22,11 +22,6 @@ impl Progress {
         Self(Some(bar))
     }
 
-    /// Shows nothing.
-    pub(crate) fn none() -> Self {
-        Self(None)
-    }
-
     /// Shows something else from here on. What others wrote in it has been made safe.
     pub(crate) fn say(&self, what: String) {
         if let Some(bar) = &self.0 {

@@ -12,6 +12,7 @@ mod lines;
 mod lock;
 mod message;
 mod metrics;
+mod order;
 mod server;
 
 pub use client::Client;
@@ -24,4 +25,5 @@ pub use message::{
     Waiting,
 };
 pub use metrics::serve_metrics;
-pub use server::{Operations, Reloading, Server};
+pub use order::{Changed, NotChanged, Order, Place};
+pub use server::{Changing, Operations, Reloading, Server, Tell};

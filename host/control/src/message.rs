@@ -1,12 +1,14 @@
 //! What is asked of a running host, and what it answers. Times are in milliseconds.
 
 use serde::{Deserialize, Serialize};
+use stockade_host::install::Step;
 use stockade_host::{
     ApprovalRequest, ApprovalStatus, GrantsReport, Lacking, Moment, Outcome, PluginStatus, Status, Told,
 };
 use stockade_package::{Problem, Tool};
 
 use crate::lines::Line;
+use crate::order::{Changed, NotChanged, Order};
 
 /// What a client wants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,6 +108,13 @@ pub enum Request {
     ChangeAuditKey,
     /// Reads the configuration again.
     Reload,
+    /// Changes what is installed. Only the user whose host it is may.
+    Change {
+        /// What is to be done.
+        order: Order,
+        /// How long another change is waited for.
+        wait_ms: u64,
+    },
     /// Whether the host can do its work.
     Health,
     /// What is counted.
@@ -138,6 +147,12 @@ pub enum Reply {
     History(u32, Vec<Moment>),
     /// What the new configuration changed.
     Reloaded(Reloaded),
+    /// How far a change of what is installed is; more follow.
+    Step(Step),
+    /// It is made.
+    Changed(Changed),
+    /// It is not, and how far it came.
+    NotChanged(NotChanged),
     /// A plugin's grants.
     Grants(GrantsReport),
     /// All approvals, and the versions of plugins that wait for one.

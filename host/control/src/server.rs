@@ -13,12 +13,14 @@ use interprocess::local_socket::traits::StreamCommon;
 use interprocess::local_socket::traits::tokio::Listener as _;
 use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName};
 use interprocess::os::unix::local_socket::ListenerOptionsExt;
+use stockade_host::install::Step;
 use stockade_host::{
     ApprovalStatus, CallOptions, EmitOptions, GrantsReport, Host, HostError, Plugin, PluginStatus, person,
 };
 use stockade_package::{Explain, Problem};
-use stockade_policy::stands;
+use stockade_policy::{Person, stands};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{Semaphore, broadcast};
 
 use crate::error::ControlError;
@@ -28,6 +30,7 @@ use crate::message::{
     CallResult, EmitResult, HealthReply, PluginTools, Reloaded, RemoteProblem, Reply, Request, ToolInfo,
     Waiting,
 };
+use crate::order::{Changed, NotChanged, Order};
 
 /// Clients at a time. Each may have a request of [`MAX_REQUEST`] on its way.
 const CLIENTS: usize = 128;
@@ -39,6 +42,11 @@ const GRACE: Duration = Duration::from_secs(600);
 /// A configuration that is being read again.
 pub type Reloading<'a> = Pin<Box<dyn Future<Output = Result<Reloaded, Problem>> + Send + 'a>>;
 
+/// A change of what is installed, on its way.
+pub type Changing<'a> = Pin<Box<dyn Future<Output = Result<Changed, NotChanged>> + Send + 'a>>;
+/// Is told how far one is.
+pub type Tell = UnboundedSender<Step>;
+
 /// What a host does that is not on [`Host`] itself: its configuration and its log are its program's.
 pub trait Operations: Send + Sync + 'static {
     /// The host.
@@ -49,6 +57,9 @@ pub trait Operations: Send + Sync + 'static {
     fn failed(&self) -> Vec<PluginStatus>;
     /// Reads the configuration again.
     fn reload(&self) -> Reloading<'_>;
+    /// Changes what is installed, in the name of this person, and waits so long for whoever does that already. It is done
+    /// whether or not somebody waits for it.
+    fn change(&self, order: Order, by: Person, patience: Duration, tell: Tell) -> Changing<'_>;
     /// New versions of plugins that wait for an approval.
     fn waiting(&self) -> Vec<Waiting>;
     /// What is being told.
@@ -209,6 +220,13 @@ async fn serve<O: Operations>(
             }
             continue;
         }
+        if let Request::Change { order, wait_ms } = request {
+            let patience = milliseconds(wait_ms).min(GRACE);
+            if change(&mut to, operations, (order, patience), uid).await.is_err() {
+                return;
+            }
+            continue;
+        }
         let reply = tokio::select! {
             biased;
             reply = answer(request, operations, uid) => reply,
@@ -226,6 +244,42 @@ async fn serve<O: Operations>(
             return;
         }
     }
+}
+
+/// A change of what is installed, to its end, whoever still listens.
+async fn change<O: Operations>(
+    to: &mut (impl AsyncWrite + Unpin),
+    operations: &O,
+    (order, patience): (Order, Duration),
+    uid: u32,
+) -> Result<(), ControlError> {
+    // The host reads files with the rights of its user: whoever else may control it is not to have it read theirs.
+    if uid != nix::unistd::geteuid().as_raw() && stands("control.change") {
+        operations.host().refused_client(Path::new("installed.sqlite"), &uid.to_string(), None);
+        let problem = Problem::new(
+            "not-permitted",
+            "control.uids",
+            format!("user {uid} may not change what is installed"),
+            "have the user do it whose host it is",
+        );
+        return send(to, &Reply::Refused(problem.into()), MAX_REPLY).await;
+    }
+    let (tell, mut steps) = unbounded_channel();
+    let mut changing = operations.change(order, person(uid), patience, tell);
+    let changed = loop {
+        tokio::select! {
+            biased;
+            Some(step) = steps.recv() => {
+                let _ = send(to, &Reply::Step(step), MAX_REPLY).await;
+            }
+            changed = &mut changing => break changed,
+        }
+    };
+    let reply = match changed {
+        Ok(changed) => Reply::Changed(changed),
+        Err(not_changed) => Reply::NotChanged(not_changed),
+    };
+    send(to, &reply, MAX_REPLY).await
 }
 
 async fn logs(
@@ -364,8 +418,8 @@ async fn answered<O: Operations>(request: Request, operations: &O, uid: u32) -> 
         Request::Reload => Reply::Reloaded(operations.reload().await?),
         Request::Health => Reply::Health(health(operations).await),
         Request::Metrics => Reply::Metrics(apart(host, |host| host.metrics()).await),
-        // It has many replies, and was answered before.
-        Request::Logs { .. } => Reply::NoMore,
+        // They have many replies, and were answered before.
+        Request::Logs { .. } | Request::Change { .. } => Reply::NoMore,
     })
 }
 

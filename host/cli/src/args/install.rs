@@ -51,6 +51,9 @@ pub(crate) struct ChangingHow {
     /// How long another change is waited for.
     #[arg(long, value_name = "TIME", default_value = "60s")]
     pub(crate) wait: String,
+    /// The control socket of the host that is to do it [default: that of the host on the state folder, where one runs].
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
     /// The organisation's policy [default: policy.toml in the state folder; without one the profiles hold as they are].
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,

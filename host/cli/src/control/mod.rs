@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use stockade_control::{
-    CallResult, Client, ControlError, EmitResult, HealthReply, PluginTools, Reply, Request, Running, Waiting,
+    CallResult, Changed, Client, ControlError, EmitResult, HealthReply, NotChanged, PluginTools, Reply,
+    Request, Running, Waiting,
 };
+use stockade_host::install::Step;
 use stockade_host::{PluginStatus, Status};
 use stockade_package::Problem;
 
@@ -72,6 +74,26 @@ fn known(problem: stockade_control::RemoteProblem) -> Problem {
 /// Whether a host runs that is to do it.
 pub(crate) fn host_runs(asking: &Asking, home: &Home) -> bool {
     asking.socket.is_some() || matches!(Running::find(&home.state), Ok(Some(_)))
+}
+
+/// Has the host that listens there change what is installed, and tells how far it is.
+pub(crate) fn change(socket: &Path, request: &Request, tell: &dyn Fn(&Step)) -> Result<Changed, Failure> {
+    let mut client = Client::connect(socket).map_err(|error| failure(&error))?;
+    let mut reply = client.ask(request);
+    loop {
+        match reply.map_err(|error| failure(&error))? {
+            Reply::Step(step) => tell(&step),
+            Reply::Changed(changed) => return Ok(changed),
+            Reply::NotChanged(NotChanged { problem, more }) => {
+                let problem = known(problem);
+                let mut failure = Failure::new(Exit::of_code(problem.code), problem);
+                failure.extra = more.into_iter().map(|(key, value)| (&*key.leak(), value)).collect();
+                return Err(failure);
+            }
+            _ => return Err(unexpected()),
+        }
+        reply = client.more();
+    }
 }
 
 pub(crate) fn ask(asking: &Asking, request: &Request) -> Result<Reply, Failure> {

@@ -1,20 +1,21 @@
 //! What is installed: how it is changed (`stockade install`, `update`, `rollback`, `uninstall`, `enable`, `disable`), and
-//! how it is looked at.
+//! how it is looked at. A change is an order: it is carried out here, or by the host that runs on the same state folder.
 
-mod named;
+mod carry;
+mod place;
 mod show;
 
-use std::cell::RefCell;
 use std::env;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use semver::Version;
 use serde_json::{Value, json};
+use stockade_control::{Changed, Order, Request, Running};
 use stockade_host::install::{
-    Allow, Change, Changing, Done, Failed, Generation, InstallError, Inventory, Origin, Step, Wish,
-    open_installed,
+    Allow, Change, Changing, Done, Generation, InstallError, Inventory, Step, open_installed,
 };
-use stockade_host::{Host, LoadRequest, Supervision, this_person};
+use stockade_host::{LoadRequest, Supervision, this_person};
 use stockade_package::{Explain, Package, Problem};
 
 use crate::args::{
@@ -26,13 +27,12 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::output::{self, Format, SCHEMA, safe};
 use crate::progress::Progress;
-use crate::run::{Built, nobody_runs};
+use crate::run::Built;
 use crate::serve::{Wanted, wanted_of};
-use crate::setup::Described;
-use crate::{policy, registry, value};
+use crate::setup::{self, Described};
+use crate::{control, policy, value};
 
-use named::{Asked, Named, Planned};
-
+pub(crate) use carry::{carry_out, not_changed};
 pub(crate) use show::{back_up, capabilities, changes, findings, ledger, list};
 
 /// What was written down of what a plugin gets.
@@ -60,118 +60,91 @@ pub(crate) fn wanted(state: &Path, generation: &Generation, below: Supervision) 
     wanted_of(&Described::written(&setup), package, below).map_err(|failure| failure.problem)
 }
 
-/// A host that makes one change.
-struct Making<'a> {
-    host: Host,
-    home: Home,
-    how: &'a ChangingHow,
-    change: Change,
-    /// Shown to who sits at a terminal.
-    progress: RefCell<Progress>,
+/// Has an order carried out: by the host that runs here, or by one that is made for it.
+fn order(order: Order, how: &ChangingHow) -> Result<Exit, Failure> {
+    let patience = value::duration("--wait", &how.wait)?;
+    let progress = Progress::start("opening what is installed");
+    let tell = |step: &Step| said(step, &progress);
+    let done = match &how.socket {
+        Some(socket) => ask(socket, order, (how, patience), &tell),
+        None => {
+            let home = Home::find(&how.looking.places)?;
+            match Running::find(&home.state) {
+                Ok(Some(running)) => ask(&running.socket, order, (how, patience), &tell),
+                _ => here(&home, &order, (how, patience), &tell),
+            }
+        }
+    };
+    drop(progress);
+    let done = done?;
+    match how.output.format {
+        Format::Json => output::document(&document(&done)),
+        Format::Text => done.iter().for_each(|done| output::line(&sentence(done))),
+    }
+    Ok(Exit::Ok)
 }
 
-impl<'a> Making<'a> {
-    fn start(how: &'a ChangingHow, change: Change) -> Result<Making<'a>, Failure> {
-        let home = Home::find(&how.looking.places)?;
-        nobody_runs(&home).map_err(|mut failure| {
-            failure.problem.next_step = "stop that host, and start it again after the change".to_owned();
-            failure
-        })?;
-        let built = Built {
-            policy: policy::read(how.policy.as_deref(), &home.state)?,
-            programs: how.looking.programs.as_deref(),
-            models: how.models.as_deref(),
-            trust: &how.trust,
-            namespaces: how.looking.namespaces,
-        };
-        let progress = RefCell::new(Progress::start("opening what is installed"));
-        Ok(Making { host: built.host(&home, Ok)?, home, how, change, progress })
-    }
-
-    fn tell(&self, step: &Step) {
-        match step {
-            Step::Waiting { holder } => output::note(&format!("waiting for {}", safe(holder))),
-            Step::Phase { change, number, of, phase, what } => {
-                let what = match what {
-                    Some((plugin, version)) => format!("{} {}", safe(plugin), safe(version)),
-                    None => "a plugin".to_owned(),
-                };
-                let doing = change.doing();
-                self.progress.borrow().say(format!("{doing} {what} (phase {number}/{of}: {phase})"));
-            }
+fn said(step: &Step, progress: &Progress) {
+    match step {
+        Step::Waiting { holder } => output::note(&format!("waiting for {}", safe(holder))),
+        Step::Phase { change, number, of, phase, what } => {
+            let what = match what {
+                Some((plugin, version)) => format!("{} {}", safe(plugin), safe(version)),
+                None => "a plugin".to_owned(),
+            };
+            let doing = change.doing();
+            progress.say(format!("{doing} {what} (phase {number}/{of}: {phase})"));
         }
-    }
-
-    fn make(
-        self,
-        allow: Allow,
-        work: impl FnOnce(&Host, &Changing<'_>) -> Result<Vec<Done>, Box<Failed>>,
-    ) -> Result<(Vec<Done>, Self), Failure> {
-        let patience = value::duration("--wait", &self.how.wait)?;
-        let tell = |step: &Step| self.tell(step);
-        let changing = Changing { by: this_person(), allow, patience, request: &request, tell: &tell };
-        let made = work(&self.host, &changing);
-        *self.progress.borrow_mut() = Progress::none();
-        match made {
-            Ok(mut all) => {
-                // Nothing is to run on: its worker ends with it.
-                all.iter_mut().for_each(|done| done.loaded = None);
-                Ok((all, self))
-            }
-            Err(failed) => {
-                self.host.stop_blocking();
-                Err(failure(&failed))
-            }
-        }
-    }
-
-    /// The last of them is what was asked for, and those before are what that needs.
-    fn finish(self, all: &[Done]) -> Exit {
-        self.host.stop_blocking();
-        match self.how.output.format {
-            Format::Json => output::document(&document(all)),
-            Format::Text => all.iter().for_each(|done| output::line(&sentence(done))),
-        }
-        Exit::Ok
-    }
-
-    /// What an index has for a request. Where that is nothing, what was asked for is there.
-    fn plan(&self, asked: &Asked<'_>, allow: &Allow, setup: Option<&str>) -> Result<Planned, Failure> {
-        let planned = asked.plan(&self.host, &self.home, (self.change, allow), setup);
-        let nothing = |planned: &Planned| planned.wishes.is_empty();
-        let planned = match planned {
-            Ok(planned) if nothing(&planned) => self.is_there(asked.plugin()).map(|()| planned),
-            planned => planned,
-        };
-        planned.inspect_err(|_| self.host.stop_blocking())
-    }
-
-    fn is_there(&self, plugin: &str) -> Result<(), Failure> {
-        let list = Inventory::look(&self.home.state).map_err(|error| Failure::of(&error))?;
-        let installed =
-            list.map(|list| list.find(plugin)).transpose().map_err(|error| Failure::of(&error))?;
-        let plugin = plugin.to_owned();
-        let error = match (installed.flatten(), self.change) {
-            (None, _) => InstallError::NotInstalled { plugin },
-            (Some(there), Change::Install) => {
-                InstallError::Installed { plugin, version: there.generation.version }
-            }
-            (Some(there), _) => InstallError::Same { plugin, version: there.generation.version },
-        };
-        Err(Failure::of(&error))
     }
 }
 
-fn failure(failed: &Failed) -> Failure {
-    let mut failure = Failure::of(failed);
-    failure.extra = vec![
-        ("change", json!(failed.id)),
-        ("phase", json!(failed.phase.as_str())),
-        ("plugin", json!(failed.plugin)),
-        ("installed", json!(failed.stays.as_ref().map(Version::to_string))),
-        ("findings", json!(failed.error.findings())),
-    ];
-    failure
+fn here(
+    home: &Home,
+    order: &Order,
+    (how, patience): (&ChangingHow, Duration),
+    tell: &dyn Fn(&Step),
+) -> Result<Vec<Done>, Failure> {
+    let built = Built {
+        policy: policy::read(how.policy.as_deref(), &home.state)?,
+        programs: how.looking.programs.as_deref(),
+        models: how.models.as_deref(),
+        trust: &how.trust,
+        namespaces: how.looking.namespaces,
+    };
+    let host = built.host(home, Ok)?;
+    let changing = Changing { by: this_person(), allow: Allow::default(), patience, request: &request, tell };
+    let done = carry_out(&host, home, order, changing);
+    host.stop_blocking();
+    done
+}
+
+fn ask(
+    socket: &Path,
+    order: Order,
+    (how, patience): (&ChangingHow, Duration),
+    tell: &dyn Fn(&Step),
+) -> Result<Vec<Done>, Failure> {
+    let looking = &how.looking;
+    if how.policy.is_some() || how.models.is_some() || looking.programs.is_some() || !how.trust.is_empty() {
+        let message =
+            "a host runs on this state folder, and carries it out by its own policy, models, programs and \
+                       certificates"
+                .to_owned();
+        let step = "leave --policy, --models, --programs and --trust out, or stop that host";
+        return Err(Failure::usage("host-decides", "--policy", message, step));
+    }
+    let wait_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+    let Changed { done, reloaded } = control::change(socket, &Request::Change { order, wait_ms }, tell)?;
+    match reloaded {
+        Ok(_) => output::note("note: the running host has taken it in"),
+        Err(problem) => output::note(&format!(
+            "note: it is done, but the running host goes on as before ({}): {}. Next: {}",
+            safe(&problem.code),
+            safe(&problem.message),
+            safe(&problem.next_step)
+        )),
+    }
+    Ok(done)
 }
 
 fn document(all: &[Done]) -> Value {
@@ -214,19 +187,6 @@ impl Letting {
     }
 }
 
-/// Where a package is, in the operator's words. Paths stand as seen from `base`.
-fn origin(text: &str, base: &Path) -> Result<Origin, Failure> {
-    if text.starts_with("oci://") {
-        let reference = registry::parse(text)?;
-        let credentials = registry::credentials(&reference)?;
-        return Ok(Origin::Registry(reference, credentials));
-    }
-    if text.starts_with("https://") || text.starts_with("http://") {
-        return Ok(Origin::Url(text.to_owned()));
-    }
-    Ok(Origin::Path(absolute(&base.join(text))))
-}
-
 /// A path that means the same wherever somebody stands.
 fn absolute(path: &Path) -> PathBuf {
     match env::current_dir() {
@@ -235,93 +195,54 @@ fn absolute(path: &Path) -> PathBuf {
     }
 }
 
+/// What the command line, and the file that it may name, say of a plugin: where it is, from where that is seen, and what it
+/// gets as it is written down.
+fn named(setup: &Setup) -> Result<(String, PathBuf, String), Failure> {
+    let layers = setup::layers(setup)?;
+    let (named, base) = layers.plugin();
+    let text = named.to_str().ok_or_else(|| {
+        let message = format!("{}: its name is not UTF-8", named.display());
+        Failure::usage("plugin-not-found", "PLUGIN", message, "rename it")
+    })?;
+    let setup = serde_json::to_string(&layers.absolute(absolute)?).map_err(|error| {
+        let message = format!("what it gets cannot be written down: {error}");
+        Failure::usage("bad-file", "PLUGIN", message, "report this; it is a bug")
+    })?;
+    Ok((text.to_owned(), base.to_owned(), setup))
+}
+
 /// `stockade install`.
 pub(crate) fn install(command: &InstallCommand) -> Result<Exit, Failure> {
-    let named = Named::read(&command.setup)?;
-    let asked = named.asked(&command.indexed)?;
-    let making = Making::start(&command.how, Change::Install)?;
-    let allow = command.letting.allow();
-    let planned = match &asked {
-        Some(asked) => making.plan(asked, &allow, Some(&named.setup))?,
-        None => Planned::of(Wish {
-            change: Change::Install,
-            plugin: None,
-            version: None,
-            origin: named.origin()?,
-            digest: command.digest.clone(),
-            setup: Some(named.setup),
-        }),
-    };
-    let (mut all, making) =
-        making.make(allow, |host, changing| host.install_blocking(&planned.wishes, changing))?;
-    planned.keep()?;
-    let mut making = making;
-    if command.enable {
-        for done in &mut all {
-            let (enabled, next) = making.make(allow, |host, changing| {
-                Ok(vec![host.enable_blocking(&done.plugin, true, changing)?])
-            })?;
-            done.installed = enabled.into_iter().next().and_then(|enabled| enabled.installed);
-            making = next;
-        }
-    }
-    Ok(making.finish(&all))
+    let (text, base, setup) = named(&command.setup)?;
+    let (digest, allow, enable) = (command.digest.clone(), command.letting.allow(), command.enable);
+    let place = place::read(&text, &base, &command.indexed)?;
+    order(Order::Install { place, setup, digest, allow, enable }, &command.how)
 }
 
 /// `stockade update`.
 pub(crate) fn update(command: &UpdateCommand) -> Result<Exit, Failure> {
-    let plugin = &command.plugin;
-    let source = command.source.as_deref();
-    let waits = source.is_none() && waits(command)?;
-    let indexed = &command.indexed;
-    let asked = match source {
-        Some(source) => named::asked(source, Path::new(""), indexed)?,
-        None if waits || indexed.index.is_none() => None,
-        None => named::asked(plugin, Path::new(""), indexed)?,
+    let UpdateCommand { plugin, source, indexed, .. } = command;
+    let here = Path::new("");
+    let place = match source {
+        Some(source) => Some(place::read(source, here, indexed)?),
+        None if indexed.index.is_none() || waits(command)? => None,
+        None => Some(place::read(plugin, here, indexed)?),
     };
-    if let Some(asked) = &asked
-        && asked.plugin() != plugin
-    {
-        let (found, expected) = (asked.plugin().to_owned(), plugin.clone());
-        return Err(Failure::of(&InstallError::OtherPlugin { found, expected }));
-    }
     let setup = match &command.setup {
-        Some(file) => {
-            let setup = Setup { plugin: file.clone(), ..Setup::default() };
-            Some(Named::read(&setup)?.setup)
-        }
+        Some(file) => Some(named(&Setup { plugin: file.clone(), ..Setup::default() })?.2),
         None => None,
     };
-    let making = Making::start(&command.how, Change::Update)?;
-    let allow = command.letting.allow();
-    let planned = match (&asked, source) {
-        (Some(asked), _) => Some(making.plan(asked, &allow, setup.as_deref())?),
-        (None, Some(source)) => Some(Planned::of(Wish {
-            change: Change::Update,
-            plugin: Some(plugin.clone()),
-            version: None,
-            origin: origin(source, Path::new(""))?,
-            digest: command.digest.clone(),
-            setup,
-        })),
-        (None, None) => None,
-    };
-    let (all, making) = making.make(allow, |host, changing| match &planned {
-        Some(planned) => host.install_blocking(&planned.wishes, changing),
-        None => Ok(vec![host.install_waiting_blocking(plugin, changing)?]),
-    })?;
-    if let Some(planned) = &planned {
-        planned.keep()?;
-    }
-    Ok(making.finish(&all))
+    let (plugin, digest, allow) = (plugin.clone(), command.digest.clone(), command.letting.allow());
+    order(Order::Update { plugin, place, setup, digest, allow }, &command.how)
 }
 
 /// Whether a version of it waits for an approval.
 fn waits(command: &UpdateCommand) -> Result<bool, Failure> {
     let home = Home::find(&command.how.looking.places)?;
-    let list = Inventory::look(&home.state).map_err(|error| Failure::of(&error))?;
-    let installed = list.map(|list| list.find(&command.plugin)).transpose();
-    let installed = installed.map_err(|error| Failure::of(&error))?.flatten();
+    let found = || -> Result<_, InstallError> {
+        Inventory::look(&home.state)?.map(|list| list.find(&command.plugin)).transpose()
+    };
+    let installed = found().map_err(|error| Failure::of(&error))?.flatten();
     Ok(installed.is_some_and(|installed| installed.next.is_some()))
 }
 
@@ -336,27 +257,16 @@ pub(crate) fn rollback(command: &RollbackCommand) -> Result<Exit, Failure> {
             "write it as 1.2.3; stockade changes has those that were installed",
         )
     })?;
-    let making = Making::start(&command.how, Change::Rollback)?;
-    let (done, making) = making.make(Allow::default(), |host, changing| {
-        Ok(vec![host.rollback_blocking(&command.plugin, to.as_ref(), changing)?])
-    })?;
-    Ok(making.finish(&done))
+    order(Order::Rollback { plugin: command.plugin.clone(), to }, &command.how)
 }
 
 /// `stockade uninstall`.
 pub(crate) fn uninstall(command: &UninstallCommand) -> Result<Exit, Failure> {
-    let making = Making::start(&command.how, Change::Uninstall)?;
-    let allow = Allow { needed: command.even_if_needed, ..Allow::default() };
-    let (done, making) =
-        making.make(allow, |host, changing| Ok(vec![host.uninstall_blocking(&command.plugin, changing)?]))?;
-    Ok(making.finish(&done))
+    let (plugin, even_if_needed) = (command.plugin.clone(), command.even_if_needed);
+    order(Order::Uninstall { plugin, even_if_needed }, &command.how)
 }
 
 /// `stockade enable` and `disable`.
 pub(crate) fn enable(command: &EnableCommand, enabled: bool) -> Result<Exit, Failure> {
-    let making = Making::start(&command.how, if enabled { Change::Enable } else { Change::Disable })?;
-    let (done, making) = making.make(Allow::default(), |host, changing| {
-        Ok(vec![host.enable_blocking(&command.plugin, enabled, changing)?])
-    })?;
-    Ok(making.finish(&done))
+    order(Order::Enable { plugin: command.plugin.clone(), enabled }, &command.how)
 }

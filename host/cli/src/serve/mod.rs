@@ -10,10 +10,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use stockade_control::{Lines, Operations, Reloading, Running, Server, StateLock, Waiting, serve_metrics};
-use stockade_host::install::Loaded;
-use stockade_host::{Host, Plugin, PluginStatus};
+use stockade_control::{
+    Changed, Changing, Lines, Operations, Order, Reloaded, Reloading, RemoteProblem, Running, Server,
+    StateLock, Tell, Waiting, serve_metrics,
+};
+use stockade_host::install::{Allow, Changing as HowToChange, Done, Loaded, Step};
+use stockade_host::{Host, HostError, Plugin, PluginStatus};
 use stockade_package::{Explain, Problem};
+use stockade_policy::Person;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing::level_filters::LevelFilter;
@@ -24,7 +28,7 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::logging::Level;
 use crate::run::Built;
-use crate::{logging, otel, policy, value};
+use crate::{install, logging, otel, policy, value};
 use config::Configuration;
 pub(crate) use config::{SupervisionFile, Wanted, wanted_of};
 use plugins::Plugins;
@@ -266,7 +270,7 @@ impl Service {
         notify(&[NotifyState::Ready]);
     }
 
-    async fn reload_now(&self) -> Result<stockade_control::Reloaded, Problem> {
+    async fn reload_now(&self) -> Result<Reloaded, Problem> {
         let _one = self.reloading.lock().await;
         let done = tokio::task::block_in_place(|| {
             let read = config::read(&self.path, &self.home).map_err(|failure| failure.problem)?;
@@ -302,6 +306,21 @@ impl Service {
             ),
         }
         done
+    }
+
+    /// Has the plugins run as they are installed now. What else the configuration says is left to a reload.
+    fn take_in(&self, done: &[Done]) -> Result<Reloaded, Problem> {
+        let mut read = config::read(&self.path, &self.home).map_err(|failure| failure.problem)?;
+        let mut reloaded = Reloaded::default();
+        for Done { plugin, .. } in done {
+            if let Some((_, problem)) =
+                read.broken.iter().find(|(generation, _)| generation.plugin == *plugin)
+            {
+                return Err(problem.clone());
+            }
+            self.plugins.take_in(&self.host, plugin, read.plugins.remove(plugin), &mut reloaded)?;
+        }
+        Ok(reloaded)
     }
 
     async fn keep_history(self: Arc<Self>, mut stopped: watch::Receiver<()>) {
@@ -385,6 +404,36 @@ impl Operations for Service {
 
     fn reload(&self) -> Reloading<'_> {
         Box::pin(self.reload_now())
+    }
+
+    fn change(&self, order: Order, by: Person, patience: Duration, tell: Tell) -> Changing<'_> {
+        let (host, home) = (self.host.clone(), self.home.clone());
+        let changing = tokio::task::spawn_blocking(move || {
+            // Whoever asked may have gone.
+            let tell = |step: &Step| drop(tell.send(step.clone()));
+            let request = &install::request;
+            let changing = HowToChange { by, allow: Allow::default(), patience, request, tell: &tell };
+            install::carry_out(&host, &home, &order, changing).map_err(install::not_changed)
+        });
+        Box::pin(async move {
+            let done = match changing.await {
+                Ok(done) => done?,
+                Err(_) => return Err(install::not_changed(Failure::of(&HostError::Stopped))),
+            };
+            let _one = self.reloading.lock().await;
+            let reloaded = tokio::task::block_in_place(|| self.take_in(&done));
+            match &reloaded {
+                Ok(_) => {
+                    tracing::info!(target: "stockade::host", "what is installed was changed, and is taken in")
+                }
+                Err(problem) => tracing::error!(
+                    target: "stockade::host",
+                    "what is installed was changed, and not taken in ({}): {}. Next: {}",
+                    problem.code, problem.message, problem.next_step
+                ),
+            }
+            Ok(Changed { done, reloaded: reloaded.map_err(RemoteProblem::from) })
+        })
     }
 
     fn waiting(&self) -> Vec<Waiting> {

@@ -192,6 +192,34 @@ impl Plugins {
         Ok(reloaded)
     }
 
+    /// Has one plugin run as it is wanted now, or not any more; the others are not touched. What cannot be loaded keeps the
+    /// one before running.
+    pub(crate) fn take_in(
+        &self,
+        host: &Host,
+        name: &str,
+        wanted: Option<Wanted>,
+        reloaded: &mut Reloaded,
+    ) -> Result<(), Problem> {
+        let Some(mut wanted) = wanted else {
+            let gone = self.entries().remove(name);
+            reloaded.removed.extend(gone.as_ref().map(|_| name.to_owned()));
+            return Ok(());
+        };
+        wanted.print = print(host, &wanted);
+        for (name, entry) in load(host, vec![wanted]) {
+            match &entry.loaded {
+                Ok(plugin) => plugin.enter(),
+                Err(problem) => return Err(problem.clone()),
+            }
+            // Let go of outside of the lock: its calls end, and its workers with them.
+            let before = self.entries().insert(name.clone(), entry);
+            let list = if before.is_some() { &mut reloaded.changed } else { &mut reloaded.added };
+            list.push(name);
+        }
+        Ok(())
+    }
+
     /// Whether any could not be loaded for a reason that may have passed.
     pub(crate) fn may_pass(&self) -> bool {
         self.entries().values().any(Entry::may_pass)

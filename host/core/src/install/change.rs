@@ -125,7 +125,7 @@ impl Host {
             let current = course.installed()?;
             course.suits_dependents(None)?;
             let record = course.record(&current.generation);
-            Ok(Outcome { becomes: Becomes::Nothing, record, loaded: None, waits: None })
+            Ok(Outcome { becomes: Becomes::Nothing, record, waits: None })
         })
     }
 
@@ -143,19 +143,15 @@ impl Host {
         let change = if enabled { Change::Enable } else { Change::Disable };
         self.course((change, Some(plugin), ""), changing, |course| {
             let current = course.installed()?;
-            let loaded = match enabled {
-                true => {
-                    course.reach(Phase::Verify)?;
-                    let package = packages::open(&course.host.0.state, &current.generation)?;
-                    Some(course.bring_up(package, &current.generation.setup)?)
-                }
-                false => {
-                    course.reach(Phase::Activate)?;
-                    None
-                }
-            };
+            if enabled {
+                course.reach(Phase::Verify)?;
+                let package = packages::open(&course.host.0.state, &current.generation)?;
+                course.bring_up(package, &current.generation.setup)?;
+            } else {
+                course.reach(Phase::Activate)?;
+            }
             let record = course.record(&current.generation);
-            Ok(Outcome { becomes: Becomes::Enabled(enabled), record, loaded, waits: None })
+            Ok(Outcome { becomes: Becomes::Enabled(enabled), record, waits: None })
         })
     }
 

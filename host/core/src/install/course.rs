@@ -55,7 +55,6 @@ pub(super) struct Course<'a> {
 pub(super) struct Outcome {
     pub(super) becomes: Becomes,
     pub(super) record: Record,
-    pub(super) loaded: Option<Plugin>,
     /// Why it does not take over yet.
     pub(super) waits: Option<Waits>,
 }
@@ -126,12 +125,12 @@ impl<'a> Course<'a> {
         if !asks.is_empty() && stands("install.waits") {
             let record = self.record_of_new(&new, "waits").detail("asks", scopes(&asks, " "));
             let waits = self.waits(&new.version, &new.digest, asks)?;
-            return Ok(Outcome { becomes: Becomes::Waits(new), record, loaded: None, waits: Some(waits) });
+            return Ok(Outcome { becomes: Becomes::Waits(new), record, waits: Some(waits) });
         }
         let plugin = self.bring_up(package, &setup)?;
         new.offers = offers(&plugin);
         let record = self.record_of_new(&new, self.item.change.done());
-        Ok(Outcome { becomes: Becomes::New(new), record, loaded: Some(plugin), waits: None })
+        Ok(Outcome { becomes: Becomes::New(new), record, waits: None })
     }
 
     /// Now it is known which plugin it is: whether it is the one, and whether it is there already.
@@ -291,12 +290,7 @@ impl<'a> Course<'a> {
         }
         let plugin = self.bring_up(package, &to.setup)?;
         let record = self.record(to);
-        Ok(Outcome {
-            becomes: Becomes::Again(to.number, offers(&plugin)),
-            record,
-            loaded: Some(plugin),
-            waits: None,
-        })
+        Ok(Outcome { becomes: Becomes::Again(to.number, offers(&plugin)), record, waits: None })
     }
 
     fn waits(&self, version: &Version, digest: &str, asks: Vec<Lacking>) -> Result<Waits, InstallError> {
@@ -356,22 +350,20 @@ impl<'a> Course<'a> {
     /// Makes the changes: in the audit log, and then in the list.
     pub(super) fn settle(&mut self, outcome: Outcome) -> Result<Vec<Done>, InstallError> {
         self.outcomes.push(outcome);
-        let mut all_loaded = Vec::new();
         let mut settling = Vec::new();
         let items = || self.before.iter().chain([&self.item]);
         for (item, outcome) in items().zip(mem::take(&mut self.outcomes)) {
-            let Outcome { becomes, record, loaded, .. } = outcome;
-            all_loaded.push(loaded);
+            let Outcome { becomes, record, .. } = outcome;
             let plugin = item.plugin.as_deref().unwrap_or_default();
             settling.push(Settling { id: &item.id, plugin, becomes, record });
         }
         self.inventory.settle(settling, &self.host.0.log)?;
         packages::sweep(self.state(), self.inventory.needed()?);
-        let done = items().zip(all_loaded).map(|(item, loaded)| {
+        let done = items().map(|item| {
             let plugin = item.plugin.clone().unwrap_or_default();
             let before = item.current.as_ref().map(|current| current.generation.version.to_string());
             let installed = self.inventory.find(&plugin)?;
-            Ok(Done { id: item.id.clone(), change: item.change, plugin, before, installed, loaded })
+            Ok(Done { id: item.id.clone(), change: item.change, plugin, before, installed })
         });
         let done = done.collect();
         self.before.clear();

@@ -19,11 +19,11 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use semver::Version;
+use serde::{Deserialize, Serialize};
 use stockade_package::{Package, Problem};
 use stockade_policy::Person;
 
 use crate::load::LoadRequest;
-use crate::plugin::Plugin;
 
 pub(crate) use change::recover;
 pub use error::{Failed, InstallError, Waits};
@@ -33,7 +33,8 @@ pub use inventory::{Generation, Happened, Installed, Inventory, Loaded, Offer};
 pub use origin::Origin;
 
 /// What is done to what is installed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Change {
     /// A plugin that was not there.
     Install,
@@ -50,7 +51,8 @@ pub enum Change {
 }
 
 /// A part of a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// Getting the package.
     Download,
@@ -134,7 +136,8 @@ impl fmt::Display for Phase {
 }
 
 /// How far a change is, for whoever waits for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Step {
     /// Somebody else changes what is installed.
     Waiting {
@@ -157,7 +160,8 @@ pub enum Step {
 }
 
 /// What the operator has an install do besides, and let pass.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Allow {
     /// A package that nobody has signed.
     pub unsigned: bool,
@@ -209,7 +213,7 @@ pub struct Wish {
 }
 
 /// A change that was made.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
     /// The number under which everything of it is found.
     pub id: String,
@@ -221,8 +225,6 @@ pub struct Done {
     pub before: Option<String>,
     /// What is installed now; none where nothing is.
     pub installed: Option<Installed>,
-    /// The plugin, brought up as a host would have it, to be entered by a host that runs on.
-    pub loaded: Option<Plugin>,
 }
 
 /// Reads the package of an installed plugin: the one that was installed, and no other.
