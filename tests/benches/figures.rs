@@ -2,6 +2,8 @@
 
 #[path = "figures/decisions.rs"]
 mod decisions;
+#[path = "figures/installs.rs"]
+mod installs;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -86,6 +88,9 @@ fn main() {
 
     if wanted("policy") {
         figures.extend(decisions::figures(if quick { 200 } else { 2000 }));
+    }
+    if wanted("install") {
+        figures.extend(installs::figures(if quick { 10 } else { 50 }));
     }
     if wanted("serve") {
         figures.extend(serve(if quick { 100 } else { 1000 }));

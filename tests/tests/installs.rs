@@ -51,6 +51,11 @@ fn a_plugin_is_installed_enabled_updated_rolled_back_and_removed() {
     assert_eq!(place.refused(&["rollback", "acme/stats"]), ("nothing-before".to_owned(), 2));
     let doctor = place.done(&["doctor", "--strict"]);
     assert_eq!(doctor["plugins"][0]["problems"], json!([]), "{doctor}");
+    // By its name, wherever a plugin can be named.
+    let ran = place.done(&["run", "acme/stats", "stats", "--args", r#"{"text":"a b"}"#]);
+    assert_eq!(ran["value"]["words"], json!(2), "{ran}");
+    assert_eq!(place.done(&["tools", "acme/stats"])["tools"][0]["name"], json!("stats"));
+    place.done(&["show", "acme/stats"]);
     place.done(&["disable", "acme/stats"]);
     place.done(&["uninstall", "acme/stats"]);
     assert_eq!(place.version("acme/stats"), None);

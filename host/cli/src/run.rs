@@ -41,11 +41,11 @@ pub(crate) fn load(
     places: &Places,
     observe: bool,
 ) -> Result<(Host, Vec<Plugin>), Failure> {
-    let request =
-        setup::request(&loading.setup).map(|request| if observe { request.observe() } else { request });
+    let home = Home::find(places)?;
+    let request = setup::request(&loading.setup, &home)
+        .map(|request| if observe { request.observe() } else { request });
     let requests = std::iter::once(request).chain(loading.with.iter().map(|path| setup::with(path)));
     let requests = requests.collect::<Result<Vec<_>, _>>()?;
-    let home = Home::find(places)?;
     nobody_runs(&home)?;
     let builder = Built {
         policy: policy::read(loading.policy.as_deref(), &home.state)?,

@@ -9,11 +9,15 @@ use stockade_policy::{Profile, Source};
 
 use crate::args::Setup;
 use crate::failure::Failure;
-use crate::{file, value};
+use crate::home::Home;
+use crate::{file, install, value};
 
-/// What the command line says of a plugin, which may be named by a file that says more: the command line's word is
-/// the last.
-pub(crate) fn request(setup: &Setup) -> Result<LoadRequest, Failure> {
+/// What the command line says of a plugin, which may be installed, or named by a file that says more: the command line's
+/// word is the last.
+pub(crate) fn request(setup: &Setup, home: &Home) -> Result<LoadRequest, Failure> {
+    if let Some(installed) = install::installed(setup, home)? {
+        return Ok(installed);
+    }
     let layers = layers(setup)?;
     layers.request(layers.package()?)
 }
@@ -60,6 +64,11 @@ impl<'a> Described<'a> {
     /// What stands for itself: on the command line, or as it was written down.
     pub(crate) fn written(setup: &'a Setup) -> Described<'a> {
         Described { path: Path::new(""), setup: Cow::Borrowed(setup), above: None }
+    }
+
+    /// What was written down, and what the command line says besides.
+    pub(crate) fn upon(below: Setup, above: &'a Setup) -> Described<'a> {
+        Described { path: Path::new(""), setup: Cow::Owned(below), above: Some(above) }
     }
 
     /// The plugin, as it is named, and from where that is seen.

@@ -214,8 +214,9 @@ pub(crate) struct Loading {
 #[derive(Clone, Debug, Default, Args, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Setup {
-    /// A folder with a plugin.toml; a component file, which needs --type; or a TOML file that names one of them and says
-    /// what it gets, as for --with.
+    /// A folder with a plugin.toml, or a package; an installed plugin's name; a component file, which needs --type; or a TOML
+    /// file that names one of them and says what it gets, as for --with. To install, also https://..., oci://..., or
+    /// publisher/name@RANGE of an index.
     #[arg(value_name = "PLUGIN")]
     pub(crate) plugin: PathBuf,
     /// The type of a bare component: node, integration, agent, quality_gate.

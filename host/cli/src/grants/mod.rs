@@ -49,8 +49,8 @@ pub(crate) fn weighed(weighing: &Weighing) -> Result<Weighed, Failure> {
 }
 
 fn weighed_by(setup: &Setup, named: Option<&Path>, asking: &Asking) -> Result<Weighed, Failure> {
-    let request = setup::request(setup)?;
     let home = Home::find(&asking.places)?;
+    let request = setup::request(setup, &home)?;
     let policy = policy::read(named, &home.state)?;
     // A state folder that is not there has no approvals, and is not made for this.
     if !home.state.exists() {

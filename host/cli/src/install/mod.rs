@@ -17,6 +17,7 @@ use stockade_host::install::{
 };
 use stockade_host::{LoadRequest, Supervision, this_person};
 use stockade_package::{Explain, Package, Problem};
+use stockade_policy::is_plugin_name;
 
 use crate::args::{
     ChangingHow, EnableCommand, InstallCommand, Letting, RollbackCommand, Setup, UninstallCommand,
@@ -51,6 +52,21 @@ pub(crate) fn request(package: Package, text: &str) -> Result<LoadRequest, Probl
     let setup = written_down(text)?;
     let described = Described::written(&setup);
     described.request(package).map_err(|failure| failure.problem)
+}
+
+/// An installed plugin by its name, with what it gets and what the command line says besides. None where the command line
+/// names a file, or what is not installed.
+pub(crate) fn installed(setup: &Setup, home: &Home) -> Result<Option<LoadRequest>, Failure> {
+    let named = setup.plugin.to_str().filter(|name| is_plugin_name(name) && !setup.plugin.exists());
+    let Some(name) = named else { return Ok(None) };
+    let found = || -> Result<_, InstallError> {
+        let list = Inventory::trusted(&home.state, &home.audit)?;
+        let found = list.map(|list| list.find(name)).transpose()?.flatten();
+        found.map(|found| Ok((open_installed(&home.state, &found.generation)?, found.generation))).transpose()
+    };
+    let Some((package, generation)) = found().map_err(|error| Failure::of(&error))? else { return Ok(None) };
+    let below = written_down(&generation.setup).map_err(|problem| Failure::new(Exit::BadPlugin, problem))?;
+    Described::upon(below, setup).request(package).map(Some)
 }
 
 /// An installed plugin that is to run: the package that was installed, and no other.
