@@ -15,6 +15,7 @@ mod home;
 mod index;
 mod install;
 mod logging;
+mod manual;
 mod models;
 mod otel;
 mod output;
@@ -103,6 +104,8 @@ fn main() -> ExitCode {
         Command::Key(arguments) => signing::key(&arguments),
         Command::Sign(command) => signing::sign(&command),
         Command::Verify(command) => signing::verify(&command),
+        Command::Completions(command) => manual::completions(&command),
+        Command::Man(command) => manual::man(&command),
     };
     match done {
         Ok(exit) => exit.into(),

@@ -1,6 +1,7 @@
 mod control;
 mod index;
 mod install;
+mod manual;
 mod package;
 mod policy;
 mod preflight;
@@ -22,6 +23,7 @@ use crate::serve::SupervisionFile;
 pub(crate) use control::*;
 pub(crate) use index::{IndexArguments, IndexCommand, IndexMakeCommand, SearchCommand};
 pub(crate) use install::*;
+pub(crate) use manual::*;
 pub(crate) use package::*;
 pub(crate) use policy::*;
 pub(crate) use preflight::*;
@@ -151,6 +153,10 @@ pub(crate) enum Command {
     Sign(SignCommand),
     /// Say who has signed a plugin or a policy. 3 where nobody has whom you name.
     Verify(VerifyCommand),
+    /// Print what completes command lines in a shell.
+    Completions(CompletionsCommand),
+    /// Write a manual page for the program and for each of its commands.
+    Man(ManCommand),
 }
 
 /// Where things are kept.
@@ -390,7 +396,7 @@ impl Command {
             Self::Health(arguments) => arguments.output.format,
             Self::Reload(arguments) => arguments.output.format,
             Self::LogLevel(arguments) => arguments.output.format,
-            Self::Top(_) | Self::Metrics(_) => Format::Text,
+            Self::Top(_) | Self::Metrics(_) | Self::Completions(_) => Format::Text,
             Self::Doctor(arguments) => arguments.output.format,
             Self::Search(command) => command.output.format,
             Self::Index(IndexArguments { command: IndexCommand::Make(command) }) => command.output.format,
@@ -439,6 +445,7 @@ impl Command {
             },
             Self::Sign(command) => command.output.format,
             Self::Verify(command) => command.output.format,
+            Self::Man(command) => command.output.format,
         }
     }
 }
