@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 use stockade_audit::Reader;
+use stockade_package::sha256;
 use stockade_tests::served::Site;
 use stockade_tests::{dist, document, guest, text};
 
@@ -124,4 +125,105 @@ fn what_is_no_plugin_makes_no_package() {
     }
     let output = plain(&["unpack", &package, "--to", path(&apart)]);
     assert_eq!((output.status.code(), apart.exists()), (Some(4), false), "{}", text(&output.stderr));
+}
+
+/// What a builder would write of a component with this digest, in hostile words.
+fn statement(sha256: &str) -> String {
+    let hostile = "https://builder.example.org/\u{1b}[2J\nsigned by  ed25519:\u{202e}";
+    let statement = json!({
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{ "name": "text_stats.wasm", "digest": { "sha256": sha256 } }],
+        "predicateType": "https://slsa.dev/provenance/v1",
+        "predicate": {
+            "buildDefinition": {
+                "buildType": "https://builder.example.org/workflow/v1",
+                "externalParameters": { "workflow": { "ref": "refs/heads/main" } },
+                "resolvedDependencies": [{ "uri": "git+https://code.example.org/a", "digest": { "gitCommit": "4f0c" } }],
+            },
+            "runDetails": { "builder": { "id": hostile } },
+        },
+    });
+    format!("{statement:#}\n")
+}
+
+#[test]
+fn e15_a_provenance_is_shown_as_what_somebody_claims() {
+    let (site, folder, package) = packed(None);
+    let component = sha256(&fs::read(site.path("acme-stats/text_stats.wasm")).expect("it is there"));
+    let (file, said) = (site.path("acme-stats/provenance.json"), statement(&component));
+    fs::write(&file, &said).expect("writable");
+    let key = site.path("author.key");
+    assert!(plain(&["key", "new", path(&key)]).status.success());
+    assert!(plain(&["sign", &folder, "--key", path(&key)]).status.success());
+    let made = document(&site.run(&["pack", &folder, "-o", &package, "--format", "json"]));
+    assert_eq!(made["findings"], json!([]));
+    assert_eq!(made["signed_by"].as_array().map(Vec::len), Some(1), "{made}");
+
+    let inspected = document(&site.run(&["inspect", &package, "--format", "json"]));
+    let fields: Vec<_> = inspected["provenance"].as_object().expect("an object").keys().collect();
+    assert_eq!(fields, ["claimed"], "nothing of it is said as a fact");
+    let claimed = &inspected["provenance"]["claimed"];
+    assert_eq!(claimed["build_type"], "https://builder.example.org/workflow/v1");
+    assert_eq!(claimed["subjects"][0]["digest"]["sha256"], json!(component));
+    assert_eq!(claimed["sources"][0]["digest"]["gitCommit"], "4f0c");
+    assert_eq!(claimed["parameters"], json!([{ "at": "/workflow/ref", "value": "refs/heads/main" }]));
+    assert_eq!(inspected["findings"], json!([]));
+
+    let shown = site.run(&["inspect", &package]);
+    let lines = text(&shown.stdout);
+    let expected = [
+        "  claimed: built by https://builder.example.org/\\u{1b}[2J\\u{a}signed by  ed25519:\\u{202e}",
+        "  claimed: as a build of type https://builder.example.org/workflow/v1",
+        "  claimed: from git+https://code.example.org/a gitCommit:4f0c",
+        "  claimed: with /workflow/ref = refs/heads/main",
+    ];
+    for line in expected {
+        assert!(lines.lines().any(|shown| shown == line), "{line}: {lines}");
+    }
+    // One line says who has signed it: the key that has.
+    assert_eq!(lines.lines().filter(|line| line.starts_with("signed by  ed25519:")).count(), 1, "{lines}");
+    assert!(!text(&shown.stderr).contains("provenance"), "{}", text(&shown.stderr));
+    assert!(
+        text(&plain(&["unpack", &package, "--list"]).stdout).contains("signature, provenance, interfaces")
+    );
+    let apart = site.path("apart");
+    assert!(plain(&["unpack", &package, "--to", path(&apart)]).status.success());
+    assert_eq!(fs::read_to_string(apart.join("provenance.json")).expect("it was unpacked"), said);
+    let ran = site.run(&["run", &package, "--tool", "stats", "--args", r#"{"text":"a b"}"#]);
+    assert!(ran.status.success(), "{}", text(&ran.stderr));
+}
+
+#[test]
+fn e15_a_provenance_of_another_artifact_is_told_by_everything_that_looks_at_it() {
+    let (site, folder, package) = packed(None);
+    fs::write(site.path("acme-stats/provenance.json"), statement(&sha256(b"another"))).expect("writable");
+    let found = |finding: &Value| {
+        assert_eq!(finding["code"], "provenance-of-something-else", "{finding}");
+        assert_eq!(
+            (&finding["severity"], &finding["field"]),
+            (&json!("warning"), &json!("provenance.json#/subject"))
+        );
+        assert!(finding["next_step"].as_str().is_some_and(|step| !step.is_empty()), "{finding}");
+    };
+    let made = document(&site.run(&["pack", &folder, "-o", &package, "--format", "json"]));
+    found(&made["findings"][0]);
+    for plugin in [&folder, &package] {
+        found(&document(&site.run(&["inspect", plugin, "--format", "json"]))["findings"][0]);
+        let shown = site.run(&["inspect", plugin]);
+        assert!(
+            text(&shown.stderr).contains("warning[provenance-of-something-else]"),
+            "{}",
+            text(&shown.stderr)
+        );
+        let report = document(&site.run(&["preflight", plugin, "--format", "json"]));
+        assert_eq!(report["ok"], true, "nothing follows from it: {report}");
+        found(&report["plugins"][0]["findings"][0]);
+        let strict = site.run(&["preflight", plugin, "--strict", "--format", "json"]);
+        assert_eq!(strict.status.code(), Some(4), "{}", text(&strict.stderr));
+    }
+    // What says nothing at all makes no package.
+    fs::write(site.path("acme-stats/provenance.json"), "{}").expect("writable");
+    let refused = document(&site.run(&["pack", &folder, "-o", &package, "--format", "json"]));
+    assert_eq!(refused["error"]["code"], "provenance-malformed", "{refused}");
+    assert_eq!(refused["error"]["field"], "provenance.json");
 }

@@ -27,10 +27,16 @@ struct Made {
     digest: String,
 }
 
+/// How a plugin is said to have been built; of which, a registry does not care.
+const PROVENANCE: &str = r#"{"_type":"https://in-toto.io/Statement/v1","predicateType":"https://slsa.dev/provenance/v1",
+"subject":[],"predicate":{"buildDefinition":{"buildType":"b","externalParameters":{}},"runDetails":{"builder":{"id":"i"}}}}"#;
+
 fn made() -> Made {
     let site = Site::new();
     site.plugin("acme/stats", &[]);
     let (folder, file) = (site.path("acme-stats"), site.path("stats.tar"));
+    // With all that a package can have.
+    fs::write(folder.join("provenance.json"), PROVENANCE).expect("writable");
     let arguments = ["pack", path(&folder), "-o", path(&file), "--format", "json"];
     let digest = document(&site.run(&arguments))["digest"].as_str().expect("a digest").to_owned();
     Made { site, file, digest }
@@ -137,6 +143,7 @@ fn a_package_goes_to_a_real_registry_and_comes_back_the_same() {
     fs::write(made.site.path("ca.pem"), authority.pem()).expect("writable");
     let (file, tag) = (path(&made.file), format!("oci://{}/acme/stats:0.1.0", registry.name));
     let trust = ["--trust", "ca.pem"];
+    assert_eq!(open(&made).provenance.as_deref(), Some(PROVENANCE));
 
     assert_eq!(made.code(&["push", file, &tag]), "registry-unreachable", "nobody vouches for it");
     assert_eq!(made.code(&[&["push", file, &tag], &trust[..]].concat()), "registry-unauthorized");

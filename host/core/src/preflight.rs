@@ -120,6 +120,7 @@ impl Host {
             let weighed = self.0.weigh(package, hash.clone(), requests);
             findings.extend(asked_for(package, &weighed));
             findings.extend(never_together(package, &all));
+            findings.extend(package.of_something_else());
             findings.extend(available.lacking(package));
             findings.extend(signed(examined, &weighed));
             reached = reached.max(self.component(package, sealed, &weighed, &mut findings)?);

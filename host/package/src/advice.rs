@@ -3,7 +3,7 @@
 use stockade_policy::Capability;
 
 use crate::preflight::Check;
-use crate::{At, Explain, PackageError, Problem, SIGNATURE_FILE};
+use crate::{At, Explain, PROVENANCE_FILE, PackageError, Problem, ProvenanceError, SIGNATURE_FILE};
 
 const SCHEMA_REFERENCES: &str = "refer only to parts of the same schema, as \"#/$defs/name\", and to nothing \
      that refers back; $id, $anchor and $dynamicRef are not taken";
@@ -45,6 +45,7 @@ impl PackageError {
                 ("unwritable", "name a plugin, policy or index in a folder that you can write to")
             }
             Self::Signature(error) => (error.code(), error.next_step()),
+            Self::Provenance(_) => (ProvenanceError::CODE, ProvenanceError::NEXT_STEP),
             Self::Archive(error) => (error.code(), error.next_step()),
             Self::NotUtf8 { .. } => ("manifest-not-utf8", "save plugin.toml as UTF-8"),
             Self::Syntax { .. } => ("manifest-syntax", "correct the TOML"),
@@ -210,6 +211,7 @@ impl PackageError {
             | Self::NotWasm { .. }
             | Self::CoreModule { .. }
             | Self::WasmVersion { .. }
+            | Self::Provenance(_)
             | Self::Archive(_) => Check::Archive,
             Self::TypeConflict { .. }
             | Self::NotUtf8 { .. }
@@ -281,6 +283,7 @@ impl PackageError {
             | Self::WasmVersion { path, .. } => path.display().to_string(),
             Self::TypeNeeded | Self::TypeConflict { .. } => "--type".to_owned(),
             Self::Signature(_) => SIGNATURE_FILE.to_owned(),
+            Self::Provenance(_) => PROVENANCE_FILE.to_owned(),
             Self::Archive(_) => "package".to_owned(),
             Self::ComponentMissing { path } | Self::Outside { path } => path.clone(),
             Self::UnknownImport { name } | Self::ToolNotExported { name } => name.clone(),

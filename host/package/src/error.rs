@@ -6,6 +6,7 @@ use stockade_policy::{Capability, PluginType};
 use crate::HOST_VERSION;
 use crate::archive::ArchiveError;
 use crate::at::At;
+use crate::provenance::ProvenanceError;
 use crate::signature::SignatureError;
 
 /// Why something is no plugin that this host takes.
@@ -104,6 +105,9 @@ pub enum PackageError {
     /// A broken signature is not none: somebody's word was changed, or put on something else.
     #[error("the plugin's signature counts for nothing")]
     Signature(#[from] SignatureError),
+    /// What is said of how it was built has no one reading.
+    #[error("the plugin's provenance says nothing")]
+    Provenance(#[from] ProvenanceError),
 
     /// A file that is to be a package.
     #[error("the package cannot be read")]

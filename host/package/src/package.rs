@@ -10,6 +10,7 @@ use crate::folder::{self, Entry, Folder};
 use crate::hook::Hook;
 use crate::manifest::{InstanceMode, MANIFEST_FILE, MAX_MANIFEST, Manifest};
 use crate::permission::Permission;
+use crate::provenance::{self, MAX_PROVENANCE, PROVENANCE_FILE, Provenance, ProvenanceError};
 use crate::setting::{self, Setting, SettingProblem};
 use crate::signature::{Envelope, MAX_ENVELOPE, Signed, SignedFile, signers};
 use crate::tool::Tool;
@@ -63,6 +64,8 @@ pub struct Package {
     pub contract: String,
     /// The keys that have signed manifest and component. Whether one of them is the publisher's is the policy's to say.
     pub signed_by: Vec<PublicKey>,
+    /// How it is said to have been built: a claim of whoever wrote it, which nobody has checked.
+    pub provenance: Option<Provenance>,
     /// The digest of the package, where it came as one file.
     pub digest: Option<String>,
 }
@@ -108,6 +111,7 @@ impl Package {
             instance: InstanceMode::default(),
             contract: CONTRACTS[CONTRACTS.len() - 1].to_owned(),
             signed_by: Vec::new(),
+            provenance: None,
             digest: None,
         }
     }
@@ -174,6 +178,7 @@ impl Examined {
             return without(vec![error]);
         }
         let mut faults = Vec::new();
+        faults.extend(contents.read_provenance(source).err());
         faults.extend(contents.read_signature(source).err());
         let declared = contents.manifest.plugin_type;
         let conflict = |asked| PackageError::TypeConflict { manifest: declared, asked };
@@ -250,6 +255,14 @@ impl Source<'_> {
         }
     }
 
+    /// The component, which a manifest may call anything.
+    fn component(&self, name: &str) -> Result<Option<Vec<u8>>, PackageError> {
+        match self {
+            Self::Folder(..) => self.file(name, MAX_COMPONENT),
+            Self::Archive(parts) => Ok(Some(parts.component.clone())),
+        }
+    }
+
     fn folder(&self) -> &Path {
         match self {
             Self::Folder(_, path) => path,
@@ -274,10 +287,13 @@ impl Parts {
         let Entry::Folder(folder) = folder::entry(path)? else {
             return Err(PackageError::NoManifest { path: path.to_owned() });
         };
-        let Contents { text, component, envelope, .. } = *Contents::read(&Source::Folder(&folder, path))?;
+        let Contents { text, component, envelope, provenance, .. } =
+            *Contents::read(&Source::Folder(&folder, path))?;
         let manifest = document::text(&text)?.to_owned();
         let signature = envelope.map(|envelope| envelope.to_json());
-        Ok(Parts { manifest, signature, interfaces: Interfaces::default(), component })
+        let provenance =
+            provenance.map(String::from_utf8).transpose().map_err(|_| ProvenanceError::NotUtf8)?;
+        Ok(Parts { manifest, signature, provenance, interfaces: Interfaces::default(), component })
     }
 }
 
@@ -289,6 +305,9 @@ pub(crate) struct Contents {
     /// Whose signatures are there, checked.
     pub(crate) envelope: Option<Envelope>,
     signed_by: Vec<PublicKey>,
+    /// `provenance.json` as it is, and what it claims.
+    provenance: Option<Vec<u8>>,
+    claimed: Option<Provenance>,
 }
 
 impl Contents {
@@ -297,6 +316,7 @@ impl Contents {
         let mut contents =
             Contents::of(Contents::text(source)?).map_err(|mut faults| faults.swap_remove(0))?;
         contents.read_component(source)?;
+        contents.read_provenance(source)?;
         contents.read_signature(source)?;
         Ok(contents)
     }
@@ -310,14 +330,16 @@ impl Contents {
     fn of(text: Vec<u8>) -> Result<Box<Contents>, Vec<PackageError>> {
         let manifest = Manifest::read(document::text(&text).map_err(|error| vec![error])?)?;
         let (component, signed_by) = (Vec::new(), Vec::new());
-        Ok(Box::new(Contents { manifest, text, component, envelope: None, signed_by }))
+        let (envelope, provenance, claimed) = (None, None, None);
+        Ok(Box::new(Contents { manifest, text, component, envelope, signed_by, provenance, claimed }))
     }
 
     fn package(self, digest: Option<String>) -> Package {
-        let Contents { manifest, component, signed_by, .. } = self;
+        let Contents { manifest, component, signed_by, claimed, .. } = self;
         Package {
             component,
             signed_by,
+            provenance: claimed,
             digest,
             identity: Identity {
                 name: manifest.name,
@@ -339,10 +361,29 @@ impl Contents {
 
     fn read_component(&mut self, source: &Source<'_>) -> Result<(), PackageError> {
         let name = &self.manifest.component;
-        let bytes = source
-            .file(name, MAX_COMPONENT)?
-            .ok_or_else(|| PackageError::ComponentMissing { path: name.clone() })?;
+        let bytes =
+            source.component(name)?.ok_or_else(|| PackageError::ComponentMissing { path: name.clone() })?;
         self.component = component(bytes, &source.path(name))?;
+        Ok(())
+    }
+
+    /// Before the signature, which is over it as well.
+    fn read_provenance(&mut self, source: &Source<'_>) -> Result<(), PackageError> {
+        // A component may be called anything; but one of the two would be the other when they are unpacked.
+        if provenance::is_called_so(&self.manifest.component) {
+            return match source {
+                Source::Archive(Parts { provenance: Some(_), .. }) => Err(ProvenanceError::Component.into()),
+                _ => Ok(()),
+            };
+        }
+        let bytes = source.file(PROVENANCE_FILE, MAX_PROVENANCE).map_err(|error| match error {
+            PackageError::TooLarge { .. } => ProvenanceError::TooLarge.into(),
+            other => other,
+        });
+        let Some(bytes) = bytes? else { return Ok(()) };
+        let claimed = Provenance::parse(&bytes);
+        self.provenance = Some(bytes);
+        self.claimed = Some(claimed?);
         Ok(())
     }
 
@@ -355,11 +396,14 @@ impl Contents {
     }
 
     /// What a publisher signs.
-    pub(crate) fn files(&self) -> [SignedFile<'_>; 2] {
-        [
+    pub(crate) fn files(&self) -> Vec<SignedFile<'_>> {
+        let provenance = self.provenance.as_deref();
+        let mut files = vec![
             SignedFile { name: MANIFEST_FILE, bytes: &self.text },
             SignedFile { name: &self.manifest.component, bytes: &self.component },
-        ]
+        ];
+        files.extend(provenance.map(|bytes| SignedFile { name: PROVENANCE_FILE, bytes }));
+        files
     }
 }
 

@@ -296,7 +296,9 @@ fn with_config(change: impl FnOnce(&mut Value)) -> Vec<u8> {
 fn e7_configurations_that_are_no_packages_are_told_why() {
     let plugin = |config: &mut Value| config["dev.stockade.plugin"].take();
     let cases: Vec<(Vec<u8>, &str)> = vec![
-        (with_config(|config| config["dev.stockade.plugin"]["format"] = json!(2)), "package-format"),
+        (with_config(|config| config["dev.stockade.plugin"]["format"] = json!(3)), "package-format"),
+        // That is the format of those with a provenance, and this one has none.
+        (with_config(|config| config["dev.stockade.plugin"]["format"] = json!(2)), "package-not-canonical"),
         (with_config(|config| config["dev.stockade.plugin"]["more"] = json!(1)), "not-a-package"),
         (with_config(|config| config["more"] = json!(1)), "not-a-package"),
         (with_config(|config| _ = plugin(config)), "not-a-package"),

@@ -7,7 +7,7 @@ use stockade_package::{Explain, Package, PackageError};
 pub(crate) const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
 /// The first byte says what the rest is: an archive; the configuration of one whose other files are as they have to be; or
-/// a manifest, of which a package is made. Mutations of an archive's bytes alone end at its digests.
+/// a manifest, of which a package is made, with signature and provenance behind it. Mutations of an archive's bytes alone end at its digests.
 pub fn package(input: &[u8]) {
     let Some((kind, rest)) = input.split_first() else { return };
     match kind % 3 {
@@ -55,10 +55,13 @@ fn archive_of(config: &[u8]) -> Vec<u8> {
 
 fn made_of(rest: &[u8]) {
     let Ok(text) = std::str::from_utf8(rest) else { return };
-    let (manifest, signature) = text.split_once('\0').map_or((text, None), |(text, more)| (text, Some(more)));
+    let mut files = text.splitn(3, '\0');
+    let manifest = files.next().unwrap_or_default();
+    let (signature, provenance) = (files.next().filter(|text| !text.is_empty()), files.next());
     let parts = Parts {
         manifest: manifest.to_owned(),
         signature: signature.map(str::to_owned),
+        provenance: provenance.map(str::to_owned),
         interfaces: Interfaces { exports: vec![manifest.chars().take(9).collect()], imports: Vec::new() },
         component: COMPONENT.to_vec(),
     };

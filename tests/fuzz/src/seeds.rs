@@ -391,21 +391,30 @@ pub fn manifest() -> Vec<Vec<u8>> {
     inputs.into_iter().map(String::into_bytes).collect()
 }
 
+/// How a plugin is said to have been built, with everything that is shown of it.
+const PROVENANCE: &str = r#"{"_type":"https://in-toto.io/Statement/v1","predicateType":"https://slsa.dev/provenance/v1",
+"subject":[{"name":"c.wasm","digest":{"sha256":"0000000000000000000000000000000000000000000000000000000000000000"}}],
+"predicate":{"buildDefinition":{"buildType":"https://example.org/build/v1","externalParameters":{"ref":"main","with":
+{"n":[1,2.5,true,null,{},[]]}},"internalParameters":{},"resolvedDependencies":[{"uri":"git+https://example.org/a",
+"digest":{"gitCommit":"1"}}]},"runDetails":{"builder":{"id":"https://example.org/builder"}}}}"#;
+
 /// Packages, their configurations, and manifests to make packages of: a byte says which.
 pub fn package() -> Vec<Vec<u8>> {
     let manifests = manifest();
-    let parts = |signature: Option<&str>| Parts {
+    let parts = |signature: Option<&str>, provenance: Option<&str>| Parts {
         manifest: String::from_utf8_lossy(&manifests[0]).into_owned(),
         signature: signature.map(str::to_owned),
+        provenance: provenance.map(str::to_owned),
         interfaces: Interfaces { exports: vec!["f".into()], imports: vec!["wasi:cli/stdout@0.2.6".into()] },
         component: COMPONENT.to_vec(),
     };
     let kind = |kind: u8, bytes: &[u8]| [&[kind], bytes].concat();
     let mut inputs = Vec::new();
-    for signature in
-        [None, Some("{\"payloadType\":\"application/vnd.in-toto+json\",\"payload\":\"\",\"signatures\":[]}")]
+    let signature = "{\"payloadType\":\"application/vnd.in-toto+json\",\"payload\":\"\",\"signatures\":[]}";
+    for (signature, provenance) in
+        [(None, None), (Some(signature), None), (None, Some(PROVENANCE)), (Some(signature), Some("{}"))]
     {
-        let package = pack(&parts(signature)).bytes;
+        let package = pack(&parts(signature, provenance)).bytes;
         let at = |text: &[u8]| package.windows(text.len()).position(|window| window == text);
         let (from, to) = (at(b"{\"created").expect("a configuration"), at(b"}}\0").expect("its end") + 2);
         inputs.push(kind(1, &package[from..to]));
@@ -413,6 +422,7 @@ pub fn package() -> Vec<Vec<u8>> {
     }
     inputs.extend(manifests.iter().map(|manifest| kind(2, manifest)));
     inputs.push(kind(2, b"manifest = 1\0{}"));
+    inputs.push(kind(2, &[&manifests[0][..], b"\0\0", PROVENANCE.as_bytes()].concat()));
     inputs
 }
 

@@ -1,5 +1,7 @@
 //! `stockade pack`, `unpack` and `inspect`: a plugin in one file, and what there is to know of it before it runs.
 
+mod claims;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -7,7 +9,7 @@ use serde_json::{Value, json};
 use stockade_host::{Host, HostError};
 use stockade_ipc::World;
 use stockade_package::archive::{self, Archive, PACKAGE_SUFFIX, Packed, Parts};
-use stockade_package::{Dependency, Identity, Links, Package, Tool, sha256};
+use stockade_package::{Dependency, Finding, Identity, Links, Package, Tool, sha256};
 
 use crate::args::{self, InspectCommand, Looking, PackCommand, UnpackCommand};
 use crate::exit::Exit;
@@ -62,7 +64,7 @@ pub(crate) fn pack(command: &PackCommand) -> Result<Exit, Failure> {
     match output.format {
         Format::Json => output::document(&json!({
             "schema": SCHEMA, "plugin": name, "version": version.to_string(), "package": path, "digest": digest,
-            "bytes": bytes.len(), "signed_by": package.signed_by,
+            "bytes": bytes.len(), "signed_by": package.signed_by, "findings": findings(&package),
         })),
         Format::Text => {
             output::line(&safe(&path.display().to_string()));
@@ -70,6 +72,7 @@ pub(crate) fn pack(command: &PackCommand) -> Result<Exit, Failure> {
             if package.signed_by.is_empty() {
                 output::note("nobody has signed it: stockade sign FILE --key KEY");
             }
+            findings(&package).iter().for_each(claims::warn);
         }
     }
     Ok(Exit::Ok)
@@ -120,9 +123,18 @@ pub(crate) fn inspect(command: &InspectCommand) -> Result<Exit, Failure> {
     let interfaces = archive::Interfaces::from(&world);
     match output.format {
         Format::Json => output::document(&document(plugin, &package, &interfaces, &tools)),
-        Format::Text => shown(&package, &interfaces, &tools),
+        Format::Text => {
+            shown(&package, &interfaces, &tools);
+            claims::show(&package);
+            findings(&package).iter().for_each(claims::warn);
+        }
     }
     Ok(Exit::Ok)
+}
+
+/// What is wrong with it, and does not keep it from running.
+fn findings(package: &Package) -> Vec<Finding> {
+    package.of_something_else().into_iter().collect()
 }
 
 fn document(path: &Path, package: &Package, interfaces: &archive::Interfaces, tools: &[Tool]) -> Value {
@@ -164,6 +176,8 @@ fn document(path: &Path, package: &Package, interfaces: &archive::Interfaces, to
         "tools": tools.iter().map(|tool| &tool.name).collect::<Vec<_>>(),
         "imports": interfaces.imports,
         "exports": interfaces.exports,
+        "provenance": claims::document(package),
+        "findings": findings(package),
     })
 }
 

@@ -18,8 +18,11 @@ pub(super) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+js
 const CONFIG_TYPE: &str = "application/vnd.wasm.config.v0+json";
 const COMPONENT_TYPE: &str = "application/wasm";
 
-/// The form of what is ours in the configuration.
+/// The form of what is ours in the configuration: manifest and signature.
 const FORMAT: u32 = 1;
+/// The same with a provenance. A host that does not know of it says that it is too old for the package, and not that it is
+/// none; packages without one are what they were.
+const WITH_PROVENANCE: u32 = 2;
 /// The same input makes the same bytes at any time.
 const NO_TIME: &str = "1970-01-01T00:00:00Z";
 
@@ -52,6 +55,8 @@ struct Plugin {
     manifest: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     signature: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    provenance: Option<String>,
 }
 
 /// Of which format it is, whatever else may be in it by then.
@@ -113,6 +118,7 @@ pub(super) struct Files<'a> {
     /// Paths of manifest, configuration and component.
     paths: [String; 3],
     pub(super) digest: String,
+    with_provenance: bool,
 }
 
 /// Path, content, and what it is.
@@ -141,7 +147,14 @@ impl Files<'_> {
             (FIRST, LAYOUT.as_bytes(), "says that this is an OCI image layout"),
             (INDEX, &self.index, "names the manifest"),
             (manifest, &self.manifest, "OCI manifest: its digest is the package's"),
-            (config, &self.config, "configuration: plugin.toml, signature, interfaces"),
+            (
+                config,
+                &self.config,
+                match self.with_provenance {
+                    true => "configuration: plugin.toml, signature, provenance, interfaces",
+                    false => "configuration: plugin.toml, signature, interfaces",
+                },
+            ),
             (component, self.component, "component"),
         ]
     }
@@ -161,7 +174,7 @@ fn json(value: &impl Serialize) -> Vec<u8> {
 
 /// What these parts make.
 pub(super) fn files(parts: &Parts) -> Files<'_> {
-    let Parts { manifest, signature, interfaces, component } = parts;
+    let Parts { manifest, signature, provenance, interfaces, component } = parts;
     let layer = digest(component);
     let config = json(&Config {
         created: NO_TIME.to_owned(),
@@ -169,7 +182,12 @@ pub(super) fn files(parts: &Parts) -> Files<'_> {
         os: "wasip2".to_owned(),
         layer_digests: vec![layer.clone()],
         component: interfaces.clone(),
-        plugin: Plugin { format: FORMAT, manifest: manifest.clone(), signature: signature.clone() },
+        plugin: Plugin {
+            format: if provenance.is_some() { WITH_PROVENANCE } else { FORMAT },
+            manifest: manifest.clone(),
+            signature: signature.clone(),
+            provenance: provenance.clone(),
+        },
     });
     let descriptor = |media_type, digest, size| Descriptor { media_type, digest, size };
     let of_config = digest(&config);
@@ -186,7 +204,15 @@ pub(super) fn files(parts: &Parts) -> Files<'_> {
         manifests: [descriptor(MANIFEST_TYPE, &of_manifest, manifest.len())],
     });
     let paths = [path(&of_manifest), path(&of_config), path(&layer)];
-    Files { index, manifest, config, component, paths, digest: of_manifest }
+    Files {
+        index,
+        manifest,
+        config,
+        component,
+        paths,
+        digest: of_manifest,
+        with_provenance: provenance.is_some(),
+    }
 }
 
 /// The blobs that a manifest names: configuration and component. What else it says, and whether it is the manifest of what
@@ -211,10 +237,10 @@ pub(super) fn named(manifest: &[u8]) -> Result<[BlobName; 2], ArchiveError> {
 pub(super) fn parts(config: &[u8], component: &[u8]) -> Result<Parts, ArchiveError> {
     let Versioned { plugin: Version { format } } =
         serde_json::from_slice(config).map_err(ArchiveError::Config)?;
-    if format != FORMAT {
+    if !matches!(format, FORMAT | WITH_PROVENANCE) {
         return Err(ArchiveError::Format(format));
     }
-    let Config { component: interfaces, plugin: Plugin { manifest, signature, .. }, .. } =
+    let Config { component: interfaces, plugin: Plugin { manifest, signature, provenance, .. }, .. } =
         serde_json::from_slice(config).map_err(ArchiveError::Config)?;
-    Ok(Parts { manifest, signature, interfaces, component: component.to_vec() })
+    Ok(Parts { manifest, signature, provenance, interfaces, component: component.to_vec() })
 }

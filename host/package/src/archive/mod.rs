@@ -27,14 +27,15 @@ pub const MAX_PACKAGE_MANIFEST: u64 = 16 * 1024;
 use crate::folder::{self, Entry};
 use crate::manifest::{MANIFEST_FILE, MAX_MANIFEST};
 use crate::package::{MAX_COMPONENT, SIGNATURE_FILE};
+use crate::provenance::{MAX_PROVENANCE, PROVENANCE_FILE};
 use crate::signature::MAX_ENVELOPE;
 use crate::{Manifest, PackageError};
 
 /// What the files of packages are called behind publisher, name and version.
 pub const PACKAGE_SUFFIX: &str = ".stockade.tar";
 
-/// Largest configuration: manifest and signature with every character escaped, and the names of interfaces.
-const MAX_CONFIG: u64 = 6 * (MAX_MANIFEST + MAX_ENVELOPE) + (256 << 10);
+/// Largest configuration: manifest, signature and provenance with every character escaped, and the names of interfaces.
+const MAX_CONFIG: u64 = 6 * (MAX_MANIFEST + MAX_ENVELOPE + MAX_PROVENANCE) + (256 << 10);
 /// Largest package: its component, and what is around it.
 pub const MAX_PACKAGE: u64 = MAX_COMPONENT + MAX_CONFIG + (64 << 10);
 
@@ -86,6 +87,8 @@ pub struct Parts {
     pub manifest: String,
     /// Who has signed manifest and component, if anybody has.
     pub signature: Option<String>,
+    /// `provenance.json`: how it is said to have been built, if anybody says so.
+    pub provenance: Option<String>,
     /// What the component imports and exports: whoever packed it says so.
     pub interfaces: Interfaces,
     /// The component.
@@ -274,6 +277,9 @@ impl Parts {
             if let Some(signature) = &self.signature {
                 fs::write(folder.join(SIGNATURE_FILE), signature)?;
             }
+            if let Some(provenance) = &self.provenance {
+                fs::write(folder.join(PROVENANCE_FILE), provenance)?;
+            }
             // Last: a folder without it is no plugin.
             fs::write(folder.join(MANIFEST_FILE), &self.manifest)
         };
@@ -283,12 +289,13 @@ impl Parts {
         })
     }
 
-    /// A file of the plugin's folder, by its name there.
+    /// What lies beside the component in the plugin's folder, by its name there.
     pub(crate) fn file(&self, name: &str) -> Option<&[u8]> {
         match name {
             MANIFEST_FILE => Some(self.manifest.as_bytes()),
             SIGNATURE_FILE => self.signature.as_deref().map(str::as_bytes),
-            _ => Some(&self.component),
+            PROVENANCE_FILE => self.provenance.as_deref().map(str::as_bytes),
+            _ => None,
         }
     }
 }

@@ -16,6 +16,8 @@ pub const CODES: &[(&str, Check)] = &[
     ("not-a-package", Check::Archive),
     ("package-format", Check::Archive),
     ("package-not-canonical", Check::Archive),
+    ("provenance-malformed", Check::Archive),
+    ("provenance-of-something-else", Check::Archive),
     ("type-conflict", Check::Manifest),
     ("manifest-not-utf8", Check::Manifest),
     ("manifest-syntax", Check::Manifest),
