@@ -316,7 +316,8 @@ fn package(name: &str, version: &str, more: &str) -> (Package, u64) {
          description = \"What {name} {version} does\"\ncomponent = \"c.wasm\"\n{more}"
     );
     let component = b"\0asm\x0d\0\x01\0".to_vec();
-    let parts = Parts { manifest, signature: None, interfaces: Interfaces::default(), component };
+    let parts =
+        Parts { manifest, signature: None, provenance: None, interfaces: Interfaces::default(), component };
     let packed = pack(&parts);
     let package = Package { digest: Some(packed.digest), ..Package::of_parts(&parts).unwrap() };
     (package, packed.bytes.len() as u64)

@@ -29,7 +29,7 @@ pub(crate) use change::recover;
 pub use error::{Failed, InstallError, Waits};
 pub use examine::{Examination, Judge};
 pub use index::{IndexAt, Indexes, plan};
-pub use inventory::{Generation, Happened, Installed, Inventory, Loaded, Offer};
+pub use inventory::{Began, Generation, Happened, Installed, Inventory, Loaded, Offer};
 pub use origin::Origin;
 
 /// What is done to what is installed.

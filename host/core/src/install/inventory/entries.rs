@@ -64,6 +64,8 @@ pub struct Happened {
     pub state: String,
     /// How far it came.
     pub phase: String,
+    /// Every phase that it began, and when.
+    pub phases: Vec<Began>,
     /// When, in seconds since 1970.
     pub began: u64,
     /// Likewise.
@@ -84,6 +86,15 @@ pub struct Happened {
     pub message: Option<String>,
     /// What to do about it.
     pub next_step: Option<String>,
+}
+
+/// A phase of a change that was begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Began {
+    /// Which.
+    pub phase: String,
+    /// When, in seconds since 1970.
+    pub at: u64,
 }
 
 /// That a plugin was loaded, or not.

@@ -4,7 +4,7 @@ use rusqlite::types::Type;
 use rusqlite::{Error, OptionalExtension, Row, params};
 use semver::{Version, VersionReq};
 
-use super::{Generation, Happened, Installed, Inventory, KEPT_BACK, Loaded, Offer, broken};
+use super::{Began, Generation, Happened, Installed, Inventory, KEPT_BACK, Loaded, Offer, broken};
 use crate::install::InstallError;
 
 fn generation(row: &Row<'_>) -> rusqlite::Result<Generation> {
@@ -159,6 +159,7 @@ impl Inventory {
                 change: row.get(2)?,
                 state: row.get(3)?,
                 phase: row.get(4)?,
+                phases: Vec::new(),
                 began: row.get(5)?,
                 ended: row.get(6)?,
                 uid: row.get(7)?,
@@ -171,7 +172,14 @@ impl Inventory {
                 next_step: row.get(14)?,
             })
         })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let mut all: Vec<Happened> = rows.collect::<Result<_, _>>()?;
+        let mut of = self.connection.prepare("SELECT phase, at FROM phase WHERE id = ?1 ORDER BY number")?;
+        for happened in &mut all {
+            let phases =
+                of.query_map([&happened.id], |row| Ok(Began { phase: row.get(0)?, at: row.get(1)? }))?;
+            happened.phases = phases.collect::<Result<_, _>>()?;
+        }
+        Ok(all)
     }
 
     /// The last loads, the latest first: of one plugin, or of all.

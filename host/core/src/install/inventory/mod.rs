@@ -20,7 +20,7 @@ use super::InstallError;
 use crate::database::{self, Keeps, Unusable};
 use crate::memfd::hex;
 
-pub use entries::{Generation, Happened, Installed, Loaded, Offer};
+pub use entries::{Began, Generation, Happened, Installed, Loaded, Offer};
 pub(super) use seen::SeenIndex;
 pub(super) use settle::{Becomes, New, Settling};
 
