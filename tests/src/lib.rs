@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod around;
 pub mod chance;
+pub mod inject;
 pub mod installed;
 pub mod kernel_audit;
 pub mod resolver;
