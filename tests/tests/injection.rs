@@ -172,7 +172,7 @@ fn g7_a_fault_at_any_step_leaves_the_old_or_the_new_version_whole() {
         })
     });
     let all: Vec<_> = rounds.collect();
-    let many = cycles(48, steps.len()).min(all.len());
+    let many = cycles(32, steps.len()).min(all.len());
     // Fewer than there are steps are spread over all of them, and begin elsewhere each time.
     let apart = (steps.len() / many).max(1);
     let first = chance.below(apart as u64) as usize;

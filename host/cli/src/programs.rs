@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use memchr::memmem;
 use stockade_host::support::{Finding, State};
 
 const WORKER: &str = "stockade-worker";
@@ -57,7 +58,7 @@ fn program(name: &'static str, path: &Path, without_compiler: bool) -> Finding {
         }
         Some(false) => {}
     }
-    if without_compiler && contains(&bytes, CODE_GENERATOR) {
+    if without_compiler && memmem::find(&bytes, CODE_GENERATOR).is_some() {
         return Finding {
             name,
             state: State::Degraded,
@@ -74,10 +75,6 @@ fn program(name: &'static str, path: &Path, without_compiler: bool) -> Finding {
         cost: "",
         next_step: "",
     }
-}
-
-fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
-    bytes.windows(wanted.len()).any(|window| window == wanted)
 }
 
 /// Whether an ELF program asks for a dynamic linker; none where it is no 64-bit little-endian ELF (elf(5)).

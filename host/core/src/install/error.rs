@@ -357,7 +357,11 @@ impl Explain for InstallError {
                 ("not-installed", plugin.clone(), "see stockade list for those that are".into())
             }
             Self::Installed { plugin, .. } => {
-                ("installed-already", plugin.clone(), format!("stockade update {plugin}, with the new package"))
+                (
+                    "installed-already",
+                    plugin.clone(),
+                    format!("stockade update {plugin}, with the new package; or stockade enable {plugin}, to have it run"),
+                )
             }
             Self::OtherPlugin { found, .. } => {
                 ("other-plugin", found.clone(), "name a package of the plugin, or install this one".into())
