@@ -11,6 +11,7 @@ pub mod resolver;
 pub mod scene;
 pub mod served;
 pub mod site;
+pub mod web;
 
 use std::ffi::OsString;
 use std::fs;

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -80,7 +80,7 @@ fn a_plugin_is_installed_enabled_updated_rolled_back_and_removed() {
 }
 
 #[test]
-fn a_running_host_takes_changes_in_and_no_call_fails_of_them() {
+fn e12_a_running_host_takes_changes_in_and_no_call_fails_of_them() {
     let place = Place::new();
     let versions = ["1.0.0", "1.1.0", "1.2.0"].map(|version| place.plugin("acme/stats", version, ""));
     place.done(&["install", &versions[0]]);
@@ -125,6 +125,38 @@ fn a_running_host_takes_changes_in_and_no_call_fails_of_them() {
     place.done(&["enable", "acme/stats"]);
     place.done(&["uninstall", "acme/stats"]);
     assert_eq!(running(), json!([]));
+}
+
+#[test]
+fn e12_of_two_installs_at_once_one_installs_and_the_other_is_told() {
+    let place = Place::new();
+    let folder = place.plugin("acme/stats", "1.0.0", "");
+    let codes: Vec<_> = std::thread::scope(|scope| {
+        let one = || document(&place.run(&["install", &folder]))["error"]["code"].clone();
+        let both = [scope.spawn(one), scope.spawn(one)];
+        both.into_iter().map(|one| one.join().expect("it ended")).collect()
+    });
+    assert!(codes.contains(&json!(null)) && codes.contains(&json!("installed-already")), "{codes:?}");
+    assert_eq!(place.version("acme/stats").as_deref(), Some("1.0.0"));
+    assert_eq!(fs::read_dir(place.site.state().join("packages")).expect("it is there").count(), 1);
+    assert_eq!(place.done(&["doctor", "--strict"])["plugins"][0]["problems"], json!([]));
+}
+
+#[test]
+fn e10_what_a_compiler_made_is_no_component() {
+    fn artifact(folder: &Path) -> Option<PathBuf> {
+        let entries = fs::read_dir(folder).expect("readable").map(|entry| entry.expect("readable").path());
+        entries.into_iter().find_map(|path| match path.is_dir() {
+            true => artifact(&path),
+            false => path.extension().is_some_and(|end| end == "cwasm").then_some(path),
+        })
+    }
+    let place = Place::new();
+    place.done(&["install", &place.plugin("acme/stats", "1.0.0", "")]);
+    let made = artifact(&place.site.state()).expect("it was compiled here");
+    let folder = place.signed("acme/made", "1.0.0", "", None);
+    fs::copy(made, Path::new(&folder).join("text_stats.wasm")).expect("writable");
+    assert_eq!(place.refused(&["install", &folder, "--allow-unsigned"]), ("not-a-component".to_owned(), 4));
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, BufReader, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
@@ -49,11 +49,19 @@ pub(crate) fn empty(name: &str, purpose: Use) -> io::Result<File> {
     Ok(memfd_create(name, purpose.flags())?.into())
 }
 
+/// What is read at once of programs and artifacts, which have some MiB: by 8 KiB, as is usual, an install has 9,000 calls of
+/// the kernel more.
+const CHUNK: usize = 256 * 1024;
+
+fn in_chunks<R: Read>(source: R) -> BufReader<R> {
+    BufReader::with_capacity(CHUNK, source)
+}
+
 impl SealedFile {
     /// Copies `source` to its end, refusing more than `max` bytes.
     pub(crate) fn copy(name: &str, purpose: Use, source: &mut dyn Read, max: u64) -> io::Result<SealedFile> {
         let mut file = empty(name, purpose)?;
-        let copied = io::copy(&mut source.take(max + 1), &mut file)?;
+        let copied = io::copy(&mut in_chunks(source.take(max + 1)), &mut file)?;
         if copied > max && stands("memfd.cap") {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("more than {max} bytes")));
         }
@@ -88,7 +96,7 @@ impl SealedFile {
         }
         file.rewind()?;
         let mut hash = Sha256::new();
-        let len = io::copy(&mut file, &mut hash)?;
+        let len = io::copy(&mut in_chunks(&mut file), &mut hash)?;
         // The description that could write is closed with `file`; this one never could.
         let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
         let access = if stands("memfd.read-only") { OFlag::O_RDONLY } else { OFlag::O_RDWR };

@@ -62,6 +62,22 @@ pub(crate) fn carry_out(
     }
 }
 
+/// An order in a few words, for whoever has to wait for it.
+pub(crate) fn what(order: &Order) -> String {
+    let place = |place: &Place| match place {
+        Place::At(text) => text.clone(),
+        Place::Listed { wanted, .. } => wanted.clone(),
+    };
+    match order {
+        Order::Install { place: at, .. } => format!("install {}", place(at)),
+        Order::Update { plugin, .. } => format!("update {plugin}"),
+        Order::Rollback { plugin, .. } => format!("rollback {plugin}"),
+        Order::Uninstall { plugin, .. } => format!("uninstall {plugin}"),
+        Order::Enable { plugin, enabled: true } => format!("enable {plugin}"),
+        Order::Enable { plugin, enabled: false } => format!("disable {plugin}"),
+    }
+}
+
 /// Why an order was not carried out, for whoever is told elsewhere.
 pub(crate) fn not_changed(failure: Failure) -> NotChanged {
     let more = failure.extra.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();

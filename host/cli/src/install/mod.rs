@@ -13,7 +13,7 @@ use semver::Version;
 use serde_json::{Value, json};
 use stockade_control::{Changed, Order, Request, Running};
 use stockade_host::install::{
-    Allow, Change, Changing, Done, Generation, InstallError, Inventory, Step, open_installed,
+    Allow, Change, Changing, Done, Generation, InstallError, Inventory, Step, Turn, open_installed,
 };
 use stockade_host::{LoadRequest, Supervision, this_person};
 use stockade_package::{Explain, Package, Problem};
@@ -120,6 +120,10 @@ fn here(
     (how, patience): (&ChangingHow, Duration),
     tell: &dyn Fn(&Step),
 ) -> Result<Vec<Done>, Failure> {
+    // Before the host is built: it has the audit log to itself.
+    let waits = |holder: &str| tell(&Step::Waiting { holder: holder.to_owned() });
+    let turn =
+        Turn::take(&home.state, &carry::what(order), patience, waits).map_err(|error| Failure::of(&error))?;
     let built = Built {
         policy: policy::read(how.policy.as_deref(), &home.state)?,
         programs: how.looking.programs.as_deref(),
@@ -128,7 +132,14 @@ fn here(
         namespaces: how.looking.namespaces,
     };
     let host = built.host(home, Ok)?;
-    let changing = Changing { by: this_person(), allow: Allow::default(), patience, request: &request, tell };
+    let changing = Changing {
+        by: this_person(),
+        allow: Allow::default(),
+        patience,
+        turn: Some(&turn),
+        request: &request,
+        tell,
+    };
     let done = carry_out(&host, home, order, changing);
     host.stop_blocking();
     done

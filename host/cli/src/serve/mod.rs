@@ -412,7 +412,8 @@ impl Operations for Service {
             // Whoever asked may have gone.
             let tell = |step: &Step| drop(tell.send(step.clone()));
             let request = &install::request;
-            let changing = HowToChange { by, allow: Allow::default(), patience, request, tell: &tell };
+            let changing =
+                HowToChange { by, allow: Allow::default(), patience, turn: None, request, tell: &tell };
             install::carry_out(&host, &home, &order, changing).map_err(install::not_changed)
         });
         Box::pin(async move {

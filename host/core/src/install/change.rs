@@ -193,7 +193,10 @@ impl Host {
         let state = &self.0.state;
         let what = format!("{} {}", change.as_str(), plugin.unwrap_or(origin));
         let waits = |holder: &str| (changing.tell)(&Step::Waiting { holder: holder.to_owned() });
-        let turn = Turn::take(state, &what, changing.patience, waits).map_err(unbegun)?;
+        let turn = match changing.turn {
+            Some(_) => None,
+            None => Some(Turn::take(state, &what, changing.patience, waits).map_err(unbegun)?),
+        };
         let begun = || {
             let mut inventory = Inventory::open(state, &self.0.audit)?;
             tidy(state, &mut inventory)?;

@@ -48,7 +48,7 @@ pub(super) struct Course<'a> {
     pub(super) together: BTreeMap<String, Version>,
     /// It is in the list, done or waiting.
     pub(super) settled: bool,
-    pub(super) _turn: Turn,
+    pub(super) _turn: Option<Turn>,
 }
 
 /// What a change comes to, before it is settled.

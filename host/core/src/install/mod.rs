@@ -31,6 +31,7 @@ pub use examine::{Examination, Judge};
 pub use index::{IndexAt, Indexes, plan};
 pub use inventory::{Began, Generation, Happened, Installed, Inventory, Loaded, Offer};
 pub use origin::Origin;
+pub use turn::Turn;
 
 /// What is done to what is installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -183,6 +184,9 @@ pub struct Changing<'a> {
     pub allow: Allow,
     /// How long somebody else's change is waited for.
     pub patience: Duration,
+    /// The turn, where it was taken before: a host has its audit log to itself, so that whoever builds one for a change takes
+    /// the turn first.
+    pub turn: Option<&'a Turn>,
     /// From a package and what is written down of what it gets, to what a host is asked to load.
     pub request: &'a dyn Fn(Package, &str) -> Result<LoadRequest, Problem>,
     /// Is told how far it is.

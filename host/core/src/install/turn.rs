@@ -20,13 +20,18 @@ const MOST: u64 = 256;
 /// That this process changes what is installed, until it is dropped. The kernel lets go of it with the process, however
 /// that ends.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub struct Turn {
     file: File,
 }
 
 impl Turn {
-    /// Takes it, and waits as long as that for whoever has it. `waits` is told who that is, once.
-    pub(super) fn take(
+    /// Takes it, and waits as long as that for whoever has it. `what` is told to whoever waits for this one; `waits` is told
+    /// who has it now, once.
+    ///
+    /// # Errors
+    ///
+    /// Somebody has it still, or it cannot be taken.
+    pub fn take(
         state: &Path,
         what: &str,
         patience: Duration,
