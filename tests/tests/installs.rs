@@ -52,7 +52,7 @@ fn a_plugin_is_installed_enabled_updated_rolled_back_and_removed() {
     let doctor = place.done(&["doctor", "--strict"]);
     assert_eq!(doctor["plugins"][0]["problems"], json!([]), "{doctor}");
     // By its name, wherever a plugin can be named.
-    let ran = place.done(&["run", "acme/stats", "stats", "--args", r#"{"text":"a b"}"#]);
+    let ran = place.done(&["run", "acme/stats", "--tool", "stats", "--args", r#"{"text":"a b"}"#]);
     assert_eq!(ran["value"]["words"], json!(2), "{ran}");
     assert_eq!(place.done(&["tools", "acme/stats"])["tools"][0]["name"], json!("stats"));
     place.done(&["show", "acme/stats"]);
@@ -156,7 +156,7 @@ fn e10_what_a_compiler_made_is_no_component() {
     let made = artifact(&place.site.state()).expect("it was compiled here");
     let folder = place.signed("acme/made", "1.0.0", "", None);
     fs::copy(made, Path::new(&folder).join("text_stats.wasm")).expect("writable");
-    assert_eq!(place.refused(&["install", &folder, "--allow-unsigned"]), ("not-a-component".to_owned(), 4));
+    assert_eq!(place.refused(&["install", &folder, "--allow-unsigned"]), ("not-wasm".to_owned(), 4));
 }
 
 #[test]
