@@ -43,6 +43,11 @@ impl Failure {
     /// Tells it, and says how the program ends.
     pub(crate) fn report(self, format: Format) -> Exit {
         match format {
+            // What was asked for is so already.
+            Format::Text if self.exit == Exit::Ok => {
+                let Problem { message, next_step, .. } = &self.problem;
+                output::note(&format!("note: {}: {}", safe(message), safe(next_step)));
+            }
             Format::Text => output::note(&text(&self.problem)),
             Format::Json => {
                 let mut document = serde_json::Map::new();

@@ -147,8 +147,12 @@ pub(crate) fn make(arguments: &IndexArguments) -> Result<Exit, Failure> {
         })),
         Format::Text => {
             let (name, version) = (made.name(), made.version());
-            let (plugins, expires) = (made.plugins().len(), date(made.expires()));
-            output::line(&format!("{name} version {version}: {plugins} plugins, until {expires}"));
+            let expires = date(made.expires());
+            let plugins = match made.plugins().len() {
+                1 => "1 plugin".to_owned(),
+                many => format!("{many} plugins"),
+            };
+            output::line(&format!("{name} version {version}: {plugins}, until {expires}"));
             output::note(&format!(
                 "to be signed: stockade sign {} --key KEY",
                 output::safe(&file.display().to_string())

@@ -91,7 +91,8 @@ impl<'a> Course<'a> {
     }
 
     pub(super) fn install(&mut self, wish: &Wish) -> Result<Outcome, InstallError> {
-        self.reach(Phase::Download)?;
+        let version = wish.version.as_ref().map(ToString::to_string);
+        self.reach_as(Phase::Download, wish.plugin.clone().zip(version))?;
         if self.item.change == Change::Update {
             self.installed()?;
         }
@@ -108,7 +109,10 @@ impl<'a> Course<'a> {
         // What is on the disk by now is what is looked at, and what is run.
         let examined = Examined::open(&coming.path, None);
         self.named(&examined, wish)?;
-        self.reach(Phase::Verify)?;
+        match examined.suspect() {
+            Some(package) => self.reach_with(Phase::Verify, package)?,
+            None => self.reach(Phase::Verify)?,
+        }
         self.verify(&examined)?;
         let package = examined.sound()?;
         let digest = package.digest.clone().unwrap_or_default();
