@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
 use sha2::{Digest, Sha256};
 use stockade_audit::{Reader, Record};
 use stockade_policy::stands;
@@ -102,16 +102,29 @@ impl Inventory {
         if !Self::is_there(state) {
             return Ok(None);
         }
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(state.join(FILE), flags)?;
-        connection.busy_timeout(database::PATIENCE)?;
-        let known: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        let opened = match Self::opened(state, OpenFlags::SQLITE_OPEN_READ_ONLY) {
+            // Whoever was killed while the file was made has left what only a writer can take back.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ReadOnly) => {
+                Self::opened(state, OpenFlags::SQLITE_OPEN_READ_WRITE)
+            }
+            opened => opened,
+        };
+        let (connection, known) = opened?;
         match known {
             // Killed before its first tables were there.
             0 => Ok(None),
             known if known > MIGRATIONS.len() => Err(later(known)),
             _ => Ok(Some(Inventory { connection })),
         }
+    }
+
+    /// The file, and how many migrations it knows.
+    fn opened(state: &Path, access: OpenFlags) -> rusqlite::Result<(Connection, usize)> {
+        let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(state.join(FILE), flags)?;
+        connection.busy_timeout(database::PATIENCE)?;
+        let known = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        Ok((connection, known))
     }
 
     /// Opens the list to run what is in it: as [`look`](Self::look), where it is the list of which the audit log speaks.
@@ -285,4 +298,42 @@ fn last_word(audit: &Path, id: &str) -> Option<(i64, String)> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_whose_writer_was_killed_is_looked_at() {
+        let (state, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let list = Inventory::open_unheld(state.path()).unwrap().connection;
+        // As before it is in its usual mode: with a journal beside it, and pages that are written before the commit.
+        list.pragma_update(None, "journal_mode", "DELETE").unwrap();
+        list.pragma_update(None, "cache_size", 1).unwrap();
+        list.execute_batch("BEGIN IMMEDIATE").unwrap();
+        for number in 0..2000 {
+            list.execute(
+                "INSERT INTO place VALUES (?1, 'a place that was never taken')",
+                [number.to_string()],
+            )
+            .unwrap();
+        }
+        for name in [FILE.to_owned(), format!("{FILE}-journal")] {
+            std::fs::copy(state.path().join(&name), killed.path().join(&name)).unwrap();
+        }
+        let file = killed.path().join(FILE);
+        let read_only = Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        let error =
+            read_only.query_row("SELECT count(*) FROM place", [], |row| row.get::<_, i64>(0)).unwrap_err();
+        assert_eq!(
+            error.sqlite_error_code(),
+            Some(ErrorCode::ReadOnly),
+            "nothing had to be taken back: {error}"
+        );
+        drop(read_only);
+        let found = Inventory::look(killed.path()).unwrap().unwrap();
+        assert_eq!((found.all().unwrap().len(), found.index_at("1").unwrap()), (0, None));
+        assert_eq!(found.check().unwrap(), Vec::<String>::new());
+    }
 }
