@@ -43,6 +43,12 @@ struct Spread {
     p99: f64,
 }
 
+impl Spread {
+    fn in_milliseconds(self) -> Spread {
+        Spread { median: self.median / 1e3, p99: self.p99 / 1e3 }
+    }
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     if arguments.get(1).map(String::as_str) == Some("echo") {
@@ -403,21 +409,20 @@ fn serve(count: usize) -> Vec<Figure> {
     let mut sizes: Vec<f64> = pids.filter_map(|pid| pss(pid as u32)).collect();
     sizes.sort_by(f64::total_cmp);
     let once = |value: f64| Spread { median: value, p99: value };
-    let milliseconds = |spread: Spread| Spread { median: spread.median / 1e3, p99: spread.p99 / 1e3 };
     let mut figures = vec![
         Figure {
             what: format!("serve: start of {count} plugins, warm cache"),
             floor: "as many empty processes, one after the other".into(),
-            value: milliseconds(start),
-            base: Some(milliseconds(floor)),
+            value: start.in_milliseconds(),
+            base: Some(floor.in_milliseconds()),
             goal: "≤ 10 s of 1,000",
             unit: "ms",
         },
         Figure {
             what: format!("serve: `stockade ps` of {count} plugins"),
             floor: "`stockade --version`".into(),
-            value: milliseconds(ps),
-            base: Some(milliseconds(status)),
+            value: ps.in_milliseconds(),
+            base: Some(status.in_milliseconds()),
             goal: "≤ 100 ms",
             unit: "ms",
         },

@@ -48,7 +48,7 @@ impl Failure {
                 let Problem { message, next_step, .. } = &self.problem;
                 output::note(&format!("note: {}: {}", safe(message), safe(next_step)));
             }
-            Format::Text => output::note(&text(&self.problem)),
+            Format::Text => output::note(&text("error", &self.problem)),
             Format::Json => {
                 let mut document = serde_json::Map::new();
                 document.insert("schema".to_owned(), json!(SCHEMA));
@@ -61,9 +61,9 @@ impl Failure {
     }
 }
 
-/// A problem for people.
-fn text(problem: &Problem) -> String {
-    let mut text = format!("error[{}]: {}", problem.code, safe(&problem.message));
+/// A problem for people, with how much it matters.
+pub(crate) fn text(severity: &str, problem: &Problem) -> String {
+    let mut text = format!("{severity}[{}]: {}", problem.code, safe(&problem.message));
     if !problem.field.is_empty() {
         text.push_str(&format!("\n  at: {}", safe(&problem.field)));
     }
@@ -85,6 +85,6 @@ mod tests {
             message: "one\ntwo".to_owned(),
             next_step: String::new(),
         };
-        assert_eq!(text(&problem), "error[unknown-import]: one\\u{a}two\n  at: a\\u{1b}]0;b");
+        assert_eq!(text("error", &problem), "error[unknown-import]: one\\u{a}two\n  at: a\\u{1b}]0;b");
     }
 }

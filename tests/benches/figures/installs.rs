@@ -7,7 +7,7 @@ use std::process::Command;
 
 use stockade_tests::{dist, guest, served};
 
-use super::{Figure, Spread, measure, timed};
+use super::{Figure, measure, timed};
 
 const PLUGINS: u32 = 1000;
 
@@ -15,10 +15,6 @@ fn stockade(arguments: &[&str]) {
     let output =
         Command::new(dist().join("stockade")).args(arguments).output().expect("the program is there");
     assert!(output.status.success(), "{arguments:?}: {output:?}");
-}
-
-fn milliseconds(spread: Spread) -> Spread {
-    Spread { median: spread.median / 1e3, p99: spread.p99 / 1e3 }
 }
 
 pub(super) fn figures(times: usize) -> Vec<Figure> {
@@ -65,16 +61,16 @@ pub(super) fn figures(times: usize) -> Vec<Figure> {
         Figure {
             what: format!("install: a package of {size:.1} MiB that is compiled"),
             floor: "write, rename and sync of the same bytes".into(),
-            value: milliseconds(install),
-            base: Some(milliseconds(floor)),
+            value: install.in_milliseconds(),
+            base: Some(floor.in_milliseconds()),
             goal: "≤ 150 ms",
             unit: "ms",
         },
         Figure {
             what: format!("install: `stockade list` of {PLUGINS} plugins"),
             floor: "`stockade --version`".into(),
-            value: milliseconds(list),
-            base: Some(milliseconds(version)),
+            value: list.in_milliseconds(),
+            base: Some(version.in_milliseconds()),
             goal: "≤ 50 ms",
             unit: "ms",
         },

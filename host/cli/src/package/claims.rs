@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use stockade_package::{Artifact, Finding, Package, Provenance};
 
+use crate::failure::text;
 use crate::output::{self, safe};
 
 /// For programs: nothing of it stands beside what is known.
@@ -35,15 +36,7 @@ pub(super) fn show(package: &Package) {
 
 /// What is wrong with what is claimed.
 pub(super) fn warn(finding: &Finding) {
-    let problem = &finding.problem;
-    output::note(&format!(
-        "{}[{}]: {}\n  at: {}\n  next: {}",
-        finding.severity.as_str(),
-        problem.code,
-        safe(&problem.message),
-        safe(&problem.field),
-        safe(&problem.next_step)
-    ));
+    output::note(&text(finding.severity.as_str(), &finding.problem));
 }
 
 #[cfg(test)]

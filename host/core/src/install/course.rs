@@ -15,7 +15,7 @@ use super::packages::Coming;
 use super::turn::Turn;
 use super::{
     Change, Changing, Done, Failed, Generation, InstallError, Installed, Inventory, Phase, Step, Waits, Wish,
-    packages,
+    is_somebody_elses, packages,
 };
 use crate::error::HostError;
 use crate::host::Host;
@@ -194,11 +194,14 @@ impl<'a> Course<'a> {
         }
         if let Some(current) = &self.item.current {
             let before = &current.generation.signed_by;
-            let is_known = before.is_empty() || before.iter().any(|key| package.signed_by.contains(key));
             // Where the policy names the publisher's keys, it is the policy that says whose count.
             let publisher = plugin.split('/').next().unwrap_or_default();
             let is_named = self.host.policy().trust.publishers.contains_key(publisher);
-            if !is_known && !is_named && !allow.other_signer && stands("install.signer") {
+            if is_somebody_elses(before, &package.signed_by)
+                && !is_named
+                && !allow.other_signer
+                && stands("install.signer")
+            {
                 let (before, now) = (before.clone(), package.signed_by.clone());
                 return Err(InstallError::OtherSigner { plugin: plugin.clone(), before, now });
             }

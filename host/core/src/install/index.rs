@@ -1,5 +1,6 @@
 //! Indexes: got from where an operator says, and held against whose they may be and what was seen before.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
@@ -18,8 +19,8 @@ use stockade_package::{CONTRACTS, Explain, HOST_VERSION};
 use stockade_policy::{Policy, PublicKey, stands};
 
 use super::inventory::SeenIndex;
-use super::origin::download;
-use super::{Allow, InstallError, Inventory, now};
+use super::origin::{download, download_if_there};
+use super::{Allow, InstallError, Inventory, is_somebody_elses, now};
 use crate::egress::Egress;
 use crate::error::HostError;
 use crate::host::Host;
@@ -125,8 +126,7 @@ impl Indexes {
         let is_named = self.policy.trust.indexes.contains_key(index.name());
         if let Some(SeenIndex { keys: before, .. }) = known
             && !is_named
-            && !before.is_empty()
-            && !before.iter().any(|key| counted.contains(key))
+            && is_somebody_elses(before, &counted)
             && !allow.other_signer
             && stands("index.signer")
         {
@@ -148,12 +148,9 @@ impl Indexes {
                 Ok((bytes.into(), by))
             }
             IndexAt::Url(url) => {
-                let get = |url: &str, most| download(&self.egress, url, plain_http, most);
-                let bytes = get(url, MAX_INDEX)?.ok_or_else(|| InstallError::Download {
-                    url: url.clone(),
-                    why: "the server has nothing there".to_owned(),
-                })?;
-                let by = match get(&format!("{url}{INDEX_SIGNATURE_SUFFIX}"), MAX_ENVELOPE)? {
+                let bytes = download(&self.egress, url, plain_http, MAX_INDEX)?;
+                let signature = format!("{url}{INDEX_SIGNATURE_SUFFIX}");
+                let by = match download_if_there(&self.egress, &signature, plain_http, MAX_ENVELOPE)? {
                     Some(envelope) => fetched_index_signers(&bytes, &envelope)?,
                     None => Vec::new(),
                 };
@@ -199,7 +196,7 @@ pub fn plan(
     lock: Option<&Lock>,
 ) -> Result<Plan, InstallError> {
     let all = Inventory::look(state)?.map(|list| list.all()).transpose()?.unwrap_or_default();
-    let mut installed = std::collections::BTreeMap::new();
+    let mut installed = BTreeMap::new();
     for plugin in all {
         let needs = plugin.generation.dependencies.into_iter().map(|(plugin, versions)| {
             let versions = versions.parse().map_err(super::inventory::broken)?;

@@ -21,7 +21,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use stockade_package::{Package, Problem};
-use stockade_policy::Person;
+use stockade_policy::{Person, PublicKey};
 
 use crate::load::LoadRequest;
 
@@ -238,6 +238,11 @@ pub struct Done {
 /// It is gone, or is another one, or cannot be read.
 pub fn open_installed(state: &Path, generation: &Generation) -> Result<Package, InstallError> {
     packages::open(state, generation)
+}
+
+/// Whether none of those has signed it now who signed it before, where anybody had.
+fn is_somebody_elses(before: &[PublicKey], now: &[PublicKey]) -> bool {
+    !before.is_empty() && !before.iter().any(|key| now.contains(key))
 }
 
 /// Seconds since 1970.

@@ -67,18 +67,27 @@ impl Host {
             }
             Origin::Url(url) => {
                 let bytes = download(self.egress(), url, plain_http, MAX_PACKAGE)?;
-                let bytes = bytes.ok_or_else(|| InstallError::Download {
-                    url: url.clone(),
-                    why: "the server has nothing there".to_owned(),
-                })?;
                 Ok(archive::pack(&Archive::read(&bytes).map_err(PackageError::from)?.parts))
             }
         }
     }
 }
 
-/// All that stands at an address, at most so much. None where the server has nothing there.
+/// All that stands at an address, at most so much.
 pub(super) fn download(
+    egress: &Arc<Egress>,
+    url: &str,
+    plain_http: bool,
+    most: u64,
+) -> Result<Bytes, InstallError> {
+    download_if_there(egress, url, plain_http, most)?.ok_or_else(|| InstallError::Download {
+        url: url.to_owned(),
+        why: "the server has nothing there".to_owned(),
+    })
+}
+
+/// The same; none where the server has nothing there.
+pub(super) fn download_if_there(
     egress: &Arc<Egress>,
     url: &str,
     plain_http: bool,
