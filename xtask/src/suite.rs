@@ -23,6 +23,11 @@ use libtest::Counts;
 /// A test program that takes longer is stuck: it is ended and counted as failed.
 const STUCK: Duration = Duration::from_secs(20 * 60);
 
+/// Packages that are built by themselves: static programs, whose libraries have other features.
+const APART: [&str; 2] = ["stockade-worker", "stockade-compiler"];
+/// Packages without a library, whose documentation cargo cannot test.
+const NO_LIBRARY: [&str; 5] = [APART[0], APART[1], "stockade-probe", "stockade-cli", "xtask"];
+
 /// Which tests.
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -92,6 +97,9 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     }
     for line in &total.skips {
         println!("{line}");
+    }
+    for label in &total.failures {
+        println!("FAILED: {label}");
     }
     println!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
     Ok(total.failed == 0)
@@ -209,7 +217,6 @@ enum Size {
 /// Compiles the test programs. The confined programs' own tests come from invocations of their own, for
 /// the same reason as the programs.
 fn build_tests(options: &Options) -> Result<Vec<Executable>> {
-    const APART: [&str; 2] = ["stockade-worker", "stockade-compiler"];
     const CLI: &str = "stockade-cli";
     let mut tests = Vec::new();
     let mut compile = |name: &str, arguments: &[&str]| -> Result<()> {
@@ -298,9 +305,7 @@ fn one(stage: &Stage, test: &Executable, size: Size, options: &Options) -> Resul
     if size == Size::Fast && !options.no_slow {
         counts.skipped -= counts.ignored;
     }
-    if !status.success() && counts.failed == 0 {
-        counts.failed = 1;
-    }
+    counts.judge(status.success(), || format!("{} as {}", test.label, stage.user));
     if counts.is_empty() && status.success() {
         return Ok(counts);
     }
@@ -326,29 +331,23 @@ fn one(stage: &Stage, test: &Executable, size: Size, options: &Options) -> Resul
     Ok(counts)
 }
 
-/// The examples in the documentation of the libraries, which only cargo can run.
+/// The examples in the documentation of the libraries, which only cargo can run: of the same packages as the
+/// tests, so that everything they link is built already.
 fn examples_in_docs(options: &Options) -> Result<Counts> {
     let mut command = cargo::command();
-    command.args(["test", "--doc"]);
+    command.args(["test", "--doc", "--no-fail-fast"]);
     if options.package.is_empty() {
-        command.arg("--workspace");
+        command.arg("--workspace").args(APART.iter().flat_map(|name| ["--exclude", name]));
+    } else if options.package.iter().all(|name| NO_LIBRARY.contains(&name.as_str())) {
+        return Ok(Counts::default());
     }
     command.args(options.package.iter().flat_map(|name| ["--package", name]));
-    for program in ["stockade-worker", "stockade-compiler", "stockade-probe", "stockade-cli", "xtask"] {
-        if options.package.is_empty() {
-            command.args(["--exclude", program]);
-        } else if options.package.iter().all(|name| name == program) {
-            return Ok(Counts::default());
-        }
-    }
     command.args(["--", "--show-output"]).args(options.filter.as_deref());
     let began = Instant::now();
     let (status, output) = bounded(&mut command).context("cargo does not start")?;
     let mut counts = libtest::count(&output);
     counts.skipped -= counts.ignored;
-    if !status.success() && counts.failed == 0 {
-        counts.failed = 1;
-    }
+    counts.judge(status.success(), || "examples in the documentation".into());
     let mark = if counts.failed == 0 { OK } else { BAD };
     println!(
         "  {mark} examples in the documentation: {} passed ({})",
@@ -356,7 +355,8 @@ fn examples_in_docs(options: &Options) -> Result<Counts> {
         seconds(began.elapsed())
     );
     if counts.failed > 0 {
-        println!("{}", output.trim_end());
+        println!("{status}");
+        output.lines().filter(|line| !line.starts_with("   Compiling ")).for_each(|line| println!("{line}"));
     }
     Ok(counts)
 }

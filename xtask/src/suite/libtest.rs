@@ -12,9 +12,21 @@ pub(super) struct Counts {
     pub(super) ignored: usize,
     /// The lines that say what was left out, and why.
     pub(super) skips: Vec<String>,
+    /// Which test programs had a failure.
+    pub(super) failures: Vec<String>,
 }
 
 impl Counts {
+    /// Takes note of a program that failed, also where it printed no result of a test.
+    pub(super) fn judge(&mut self, success: bool, label: impl FnOnce() -> String) {
+        if !success && self.failed == 0 {
+            self.failed = 1;
+        }
+        if self.failed > 0 {
+            self.failures.push(label());
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -27,6 +39,7 @@ impl AddAssign for Counts {
         self.skipped += other.skipped;
         self.ignored += other.ignored;
         self.skips.extend(other.skips);
+        self.failures.extend(other.failures);
     }
 }
 
