@@ -162,7 +162,11 @@ fn what_is_printed_of_installed_plugins_is_what_its_schema_says() {
         list["plugins"].as_array().expect("a list").iter().find(|plugin| plugin["plugin"] == "acme/user");
     let user = user.expect("it is installed");
     assert_eq!(user["next"]["version"], "1.1.0", "{list}");
-    assert_eq!(user["dependencies"], json!([["acme/base", "^1"]]), "{list}");
+    assert_eq!(
+        user["dependencies"],
+        json!([{ "plugin": "acme/base", "versions": "^1", "optional": false }]),
+        "{list}"
+    );
     let offers = place.done(&["capabilities"]);
     let kinds: Vec<_> =
         offers["offers"].as_array().expect("a list").iter().map(|offer| &offer["kind"]).collect();

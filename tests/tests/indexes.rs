@@ -174,6 +174,53 @@ fn a_lock_file_has_the_same_packages_installed_elsewhere() {
 }
 
 #[test]
+fn what_is_optional_holds_its_range_and_whoever_takes_what_is_yanked_is_told() {
+    let place = Place::new();
+    let author = Author::new(&place);
+    let optional = NEEDS.replace("reason", "optional = true\nreason");
+    author.publish(&[
+        author.pack("acme/base", "1.0.0", ""),
+        author.pack("acme/base", "2.0.0", ""),
+        author.pack("acme/user", "1.0.0", &optional),
+    ]);
+    author.done(&["install", "acme/user"]);
+    assert_eq!(place.version("acme/base"), None, "it was pulled in");
+    let problems = |place: &Place| place.done(&["doctor"])["plugins"].clone();
+    assert_eq!(problems(&place)[0]["problems"], json!([]), "it works without");
+    author.done(&["install", "acme/base"]);
+    assert_eq!(place.version("acme/base").as_deref(), Some("1.0.0"), "not the newest: it would not do");
+
+    // By hand it can be had all the same, and the doctor has a note.
+    author.done(&["update", "acme/base", &author.pack("acme/base", "2.0.0", "")]);
+    let noted = problems(&place);
+    let noted = noted.as_array().expect("a list").iter().find(|one| one["plugin"] == "acme/user");
+    let noted = &noted.expect("it is looked at")["problems"][0];
+    assert_eq!(
+        (&noted["severity"], &noted["code"]),
+        (&json!("note"), &json!("dependency-version")),
+        "{noted}"
+    );
+    assert!(place.run(&["doctor", "--strict"]).status.success(), "a note is no problem");
+
+    // Withdrawn: only who names it has it, and is told, also where another process does it.
+    let mut index: Value = serde_json::from_slice(&author.read().0).expect("JSON");
+    index["version"] = json!(2);
+    index["plugins"][0]["versions"][0]["yanked"] = json!("forgets\u{1b}[2J words");
+    fs::write(&author.index, index.to_string()).expect("writable");
+    author.sign("author");
+    let told = |arguments: &[&str]| {
+        let output = place.run(&author.with(arguments));
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).expect("escaped").contains("acme/base 1.0.0 is yanked: forgets")
+    };
+    let back = ["update", "acme/base", "acme/base@=1.0.0", "--allow-downgrade"];
+    assert!(told(&back));
+    place.done(&["uninstall", "acme/base"]);
+    let _served = place.site.serve();
+    assert!(told(&["install", "acme/base@=1.0.0", "--allow-downgrade"]), "the host's words did not come");
+}
+
+#[test]
 fn e5_an_index_that_is_old_or_another_or_whose_time_is_over_is_refused_and_recorded() {
     let place = Place::new();
     let author = Author::new(&place);

@@ -9,10 +9,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 use stockade_audit::{Reader, verify};
-use stockade_host::{CallOptions, LoadRequest, PluginState, Supervision};
+use stockade_host::{CallOptions, Isolation, LoadRequest, Plugin, PluginState, Start, Supervision};
+use stockade_package::{InstanceMode, Package};
 use stockade_policy::PluginType;
 use stockade_tests::served::{Site, children, lives, until};
-use stockade_tests::{Bench, call, code, probe_package, value};
+use stockade_tests::{Bench, call, code, guest, probe_package, value};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("UTF-8")
@@ -226,6 +227,45 @@ fn several_workers_run_several_calls() {
         });
     });
     assert!(call(&plugin, "echo", json!(1)).is_ok());
+}
+
+#[test]
+fn each_call_can_have_a_process_of_its_own() {
+    let bench = Bench::new();
+    let load = |start, workers, isolation| {
+        let mut package = Package::open(guest("stateful.wasm"), Some(PluginType::Node)).unwrap();
+        package.instance = InstanceMode::Reused;
+        let supervision = Supervision { start, workers, isolation, ..Supervision::default() };
+        bench.host.load_blocking(LoadRequest::new(package).supervision(supervision)).unwrap()
+    };
+    let next = |plugin: &Plugin| value(&call(plugin, "next", json!({})));
+    let shared = load(Start::Loaded, 1, Isolation::Plugin);
+    assert_ne!(next(&shared), next(&shared), "a reused instance counts on");
+    assert_eq!(shared.status().starts, 1);
+
+    let alone = load(Start::Loaded, 1, Isolation::Call);
+    assert_eq!((next(&alone), next(&alone)), (json!(1), json!(1)));
+    assert_eq!((alone.status().starts, alone.status().workers), (2, vec![]), "each ends with its call");
+    // With one that is kept, a fresh process waits for the call; the calls of several run side by side all the same.
+    let kept = load(Start::Kept, 2, Isolation::Call);
+    for calls in 1..=3 {
+        let waiting = kept.worker_pid().expect("one waits");
+        assert_eq!(next(&kept), json!(1));
+        until("a fresh one", || kept.worker_pid().is_some_and(|pid| pid != waiting));
+        assert_eq!(kept.status().starts, calls + 1);
+    }
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| assert_eq!(next(&kept), json!(1)));
+        }
+    });
+    // Ended for the call's end, which is nobody's fault; and so it is recorded.
+    assert_ne!(kept.status().state, PluginState::BackingOff);
+    let is_served = || {
+        let records = bench.records();
+        records.iter().filter(|entry| entry.record.reason == "stopped: its one call is over").count()
+    };
+    until("a record of each end", || is_served() == 2 + 3 + 8);
 }
 
 #[test]

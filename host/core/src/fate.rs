@@ -22,6 +22,8 @@ pub(crate) enum Cause {
     Stopped,
     /// It had no call for as long as a worker may be without one.
     Idle,
+    /// It was for one call, which is over.
+    Served,
 }
 
 /// What became of one worker: set once, waited for by whoever needs to know.

@@ -92,5 +92,5 @@ pub use programs::ProgramError;
 pub use reap::Exit;
 pub use secret::{SecretError, SecretSource};
 pub use store::StoreError;
-pub use supervise::{BreakerSettings, BreakerState, Start, Supervision};
+pub use supervise::{BreakerSettings, BreakerState, Isolation, Start, Supervision};
 pub use weigh::{Granted, GrantsReport, Lacking, Weighed};

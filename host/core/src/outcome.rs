@@ -143,7 +143,7 @@ impl Outcome {
                 format!("the host could not go on with the call: {why}"),
                 "allow this process more open files (ulimit -n), or stop plugins",
             ),
-            (Some(Cause::Stopped | Cause::Idle), _) => {
+            (Some(Cause::Stopped | Cause::Idle | Cause::Served), _) => {
                 ("host".to_owned(), "the host stopped the worker".to_owned(), "load the plugin again")
             }
             (None, Exit::Signal(libc::SIGSYS)) => (
@@ -178,6 +178,7 @@ pub(crate) fn end_code(cause: Option<&Cause>, exit: Exit) -> &'static str {
         (Some(Cause::Host(_)), _) => "host-resources",
         (Some(Cause::Stopped), _) => "stopped",
         (Some(Cause::Idle), _) => "idle",
+        (Some(Cause::Served), _) => "served",
         (None, Exit::Signal(libc::SIGSYS)) => "foreign-filter",
         (None, Exit::Code(OUT_OF_MEMORY)) => "memory-limit",
         (None, _) => "worker-died",

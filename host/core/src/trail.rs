@@ -521,6 +521,9 @@ impl Trail {
             (Some(Cause::Idle), _) => {
                 (Layer::Launch, Decision::Noted, "stopped: it had no call for long".into())
             }
+            (Some(Cause::Served), _) => {
+                (Layer::Launch, Decision::Noted, "stopped: its one call is over".into())
+            }
             (Some(Cause::Syscall { name }), _) => {
                 (Layer::Launch, Decision::Noted, format!("ended for {name}").into())
             }

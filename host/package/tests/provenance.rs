@@ -143,7 +143,7 @@ fn e15_too_large_and_not_utf8_are_told_as_what_they_are() {
         fs::write(&file, bytes).unwrap();
         let problem = Package::open(folder.path(), None).expect_err("refused").problem();
         assert_eq!((problem.code, problem.field.as_str()), ("provenance-malformed", PROVENANCE_FILE));
-        assert!(problem.next_step.contains("docs/packages.md"), "{problem:?}");
+        assert!(problem.next_step.contains("docs/packaging.md"), "{problem:?}");
     }
     fs::remove_file(&file).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", &file).unwrap();

@@ -8,7 +8,9 @@ use semver::Version;
 use serde_json::json;
 use stockade_control::{NotChanged, Order, Place};
 use stockade_host::Host;
-use stockade_host::install::{Allow, Change, Changing, Done, Failed, InstallError, Inventory, Wish, plan};
+use stockade_host::install::{
+    Allow, Change, Changing, Done, Failed, InstallError, Inventory, Step, Wish, plan,
+};
 use stockade_package::Problem;
 use stockade_package::index::{Lock, Locked, Plan, Wanted};
 
@@ -16,7 +18,7 @@ use super::place::origin;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::home::Home;
-use crate::{index, output};
+use crate::index;
 
 /// Carries an order out. `changing` says in whose name, and lets nothing pass: that is the order's to say.
 ///
@@ -34,7 +36,7 @@ pub(crate) fn carry_out(
         Order::Install { place, setup, digest, allow, enable } => {
             let changing = Changing { allow: *allow, ..changing };
             let setup = Some(setup.clone());
-            let planned = planned((host, home), (Change::Install, None), place, (digest, setup), allow)?;
+            let planned = planned((host, home), (Change::Install, None), place, (digest, setup), &changing)?;
             let mut all = planned.install(host, &changing)?;
             if *enable {
                 for done in &mut all {
@@ -50,7 +52,7 @@ pub(crate) fn carry_out(
         Order::Update { plugin, place: Some(place), setup, digest, allow } => {
             let changing = Changing { allow: *allow, ..changing };
             let what = (Change::Update, Some(plugin.as_str()));
-            let planned = planned((host, home), what, place, (digest, setup.clone()), allow)?;
+            let planned = planned((host, home), what, place, (digest, setup.clone()), &changing)?;
             planned.install(host, &changing)
         }
         Order::Rollback { plugin, to } => one(host.rollback_blocking(plugin, to.as_ref(), &changing)),
@@ -118,7 +120,7 @@ fn planned(
     (change, plugin): (Change, Option<&str>),
     place: &Place,
     (digest, setup): (&Option<String>, Option<String>),
-    allow: &Allow,
+    changing: &Changing<'_>,
 ) -> Result<Planned, Failure> {
     match place {
         Place::At(text) => {
@@ -133,7 +135,7 @@ fn planned(
                 return Err(Failure::of(&InstallError::OtherPlugin { found, expected }));
             }
             let asked = Asked { wanted, change, setup, lock: lock.as_deref(), locked: *locked };
-            asked.planned(host, home, index, allow)
+            asked.planned(host, home, index, changing)
         }
     }
 }
@@ -150,9 +152,15 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     /// What is to be installed for it: what it needs, and itself, each in a version that fits with the rest.
-    fn planned(self, host: &Host, home: &Home, at: &str, allow: &Allow) -> Result<Planned, Failure> {
+    fn planned(
+        self,
+        host: &Host,
+        home: &Home,
+        at: &str,
+        changing: &Changing<'_>,
+    ) -> Result<Planned, Failure> {
         let at = index::at(Some(at))?;
-        let index = host.index_blocking(&at, allow).map_err(|error| Failure::of(&error))?;
+        let index = host.index_blocking(&at, &changing.allow).map_err(|error| Failure::of(&error))?;
         let locked = self.lock.map(read_lock).transpose()?;
         // What is to be brought up to date is not held to what it was.
         let held = match (&locked, self.change, self.locked) {
@@ -170,8 +178,8 @@ impl Asked<'_> {
         let mut wishes = Vec::new();
         for pick in &plan.picks {
             if let Some(why) = &pick.yanked {
-                let (name, version, why) = (&pick.name, &pick.version, output::safe(why));
-                output::note(&format!("note: {name} {version} is yanked: {why}"));
+                let (plugin, version) = (pick.name.clone(), pick.version.to_string());
+                (changing.tell)(&Step::Yanked { plugin, version, why: why.clone() });
             }
             let is_it = pick.name == self.wanted.plugin;
             let replaces = if pick.replaces.is_some() { Change::Update } else { Change::Install };

@@ -103,6 +103,9 @@ fn order(order: Order, how: &ChangingHow) -> Result<Exit, Failure> {
 fn said(step: &Step, progress: &Progress) {
     match step {
         Step::Waiting { holder } => output::note(&format!("waiting for {}", safe(holder))),
+        Step::Yanked { plugin, version, why } => {
+            output::note(&format!("note: {plugin} {version} is yanked: {}", safe(why)));
+        }
         Step::Phase { change, number, of, phase, what } => {
             let what = match what {
                 Some((plugin, version)) => format!("{} {}", safe(plugin), safe(version)),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use stockade_host::install::{Generation, Installed, Inventory};
-use stockade_host::{BreakerSettings, LoadRequest, Start, Supervision};
+use stockade_host::{BreakerSettings, Isolation, LoadRequest, Start, Supervision};
 use stockade_package::{Package, Problem};
 
 use super::audit::AuditFile;
@@ -83,6 +83,7 @@ pub(crate) struct RestartRates {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct SupervisionFile {
     start: Option<StartWord>,
+    isolation: Option<IsolationWord>,
     workers: Option<u32>,
     queue: Option<u32>,
     /// A time, or `never`.
@@ -97,6 +98,13 @@ enum StartWord {
     Loaded,
     Kept,
     OnCall,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum IsolationWord {
+    Plugin,
+    Call,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -122,6 +130,12 @@ impl SupervisionFile {
                 StartWord::Loaded => Start::Loaded,
                 StartWord::Kept => Start::Kept,
                 StartWord::OnCall => Start::OnCall,
+            };
+        }
+        if let Some(isolation) = self.isolation {
+            below.isolation = match isolation {
+                IsolationWord::Plugin => Isolation::Plugin,
+                IsolationWord::Call => Isolation::Call,
             };
         }
         below.workers = self.workers.unwrap_or(below.workers);
@@ -330,9 +344,12 @@ mod tests {
     #[test]
     fn a_file_stands_upon_the_defaults() {
         let below = parsed("queue = 7\nidle = \"30s\"").upon(Supervision::service()).expect("sound");
-        let above = parsed("start = \"on-call\"\nworkers = 2\n[breaker]\nwindow = 4\npause = \"2m\"");
+        let above = parsed(
+            "start = \"on-call\"\nisolation = \"call\"\nworkers = 2\n[breaker]\nwindow = 4\npause = \"2m\"",
+        );
         let both = above.upon(below).expect("sound");
         assert_eq!((both.start, both.workers, both.queue), (Start::OnCall, 2, 7));
+        assert_eq!((below.isolation, both.isolation), (Isolation::Plugin, Isolation::Call));
         assert_eq!(both.idle, Some(Duration::from_secs(30)));
         let breaker = both.breaker.expect("one");
         assert_eq!((breaker.window, breaker.least, breaker.failures), (4, 4, 50));

@@ -7,7 +7,7 @@ use stockade_package::{Examined, Explain, Finding, Package, Problem, Severity};
 use stockade_policy::interface;
 
 use super::error::approve_step;
-use super::{InstallError, Installed, Inventory, packages};
+use super::{Dependency, InstallError, Installed, Inventory, packages};
 
 /// What the organisation's policy has against a package, and against what was written down of what it gets.
 pub type Judge<'a> = dyn Fn(&Package, &str) -> Vec<(Severity, Problem)> + 'a;
@@ -96,9 +96,9 @@ fn files(state: &Path, installed: &Installed, judge: &Judge<'_>) -> Vec<(Severit
     problems
 }
 
-/// Whether the plugins that it needs are there.
+/// Whether the plugins that it needs are there, and those that it works with are in versions that will do.
 fn needs(installed: &Installed, all: &[Installed]) -> Vec<(Severity, Problem)> {
-    let lacking = |(name, versions): &(String, String)| {
+    let lacking = |Dependency { plugin: name, versions, optional }: &Dependency| {
         let there = all.iter().find(|other| other.generation.plugin == *name);
         let suits = |other: &Installed| {
             VersionReq::parse(versions).is_ok_and(|versions| versions.matches(&other.generation.version))
@@ -106,11 +106,14 @@ fn needs(installed: &Installed, all: &[Installed]) -> Vec<(Severity, Problem)> {
         match there {
             Some(other) if suits(other) => None,
             Some(other) => {
+                let (severity, needs) =
+                    if *optional { (Severity::Note, "works with") } else { (Severity::Error, "needs") };
                 let message =
-                    format!("it needs {name} {versions}, and {} is installed", other.generation.version);
+                    format!("it {needs} {name} {versions}, and {} is installed", other.generation.version);
                 let step = format!("stockade update {name}, to a version that will do");
-                Some((Severity::Error, Problem::new("dependency-version", name, message, step)))
+                Some((severity, Problem::new("dependency-version", name, message, step)))
             }
+            None if *optional => None,
             None => {
                 let message = format!("it needs {name} {versions}, which is not installed");
                 Some((

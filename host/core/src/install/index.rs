@@ -198,9 +198,9 @@ pub fn plan(
     let all = Inventory::look(state)?.map(|list| list.all()).transpose()?.unwrap_or_default();
     let mut installed = BTreeMap::new();
     for plugin in all {
-        let needs = plugin.generation.dependencies.into_iter().map(|(plugin, versions)| {
-            let versions = versions.parse().map_err(super::inventory::broken)?;
-            Ok(Need { plugin, versions, optional: false })
+        let needs = plugin.generation.dependencies.into_iter().map(|dependency| {
+            let versions = dependency.versions.parse().map_err(super::inventory::broken)?;
+            Ok(Need { plugin: dependency.plugin, versions, optional: dependency.optional })
         });
         let dependencies = needs.collect::<Result<_, InstallError>>()?;
         let (version, digest) = (plugin.generation.version, Some(plugin.generation.package));

@@ -29,7 +29,7 @@ pub(crate) use change::recover;
 pub use error::{Failed, InstallError, Waits};
 pub use examine::{Examination, Judge};
 pub use index::{IndexAt, Indexes, plan};
-pub use inventory::{Began, Generation, Happened, Installed, Inventory, Loaded, Offer};
+pub use inventory::{Began, Dependency, Generation, Happened, Installed, Inventory, Loaded, Offer};
 pub use origin::Origin;
 pub use turn::Turn;
 
@@ -144,6 +144,15 @@ pub enum Step {
     Waiting {
         /// Who.
         holder: String,
+    },
+    /// A version that is taken was withdrawn by its publisher.
+    Yanked {
+        /// `publisher/name`.
+        plugin: String,
+        /// Which version.
+        version: String,
+        /// Why, in the index's words. Hostile text.
+        why: String,
     },
     /// A phase begins.
     Phase {

@@ -10,10 +10,11 @@ use tracing::Instrument;
 
 use super::{CallOptions, Inner};
 use crate::error::{HostError, deadline};
+use crate::fate::Cause;
 use crate::outcome::{Outcome, Status};
 use crate::registry::Caller;
 use crate::session::{Called, Order, Session};
-use crate::supervise::{Admission, NoTurn, Refusal, Verdict};
+use crate::supervise::{Admission, Isolation, NoTurn, Refusal, Verdict};
 
 /// A call that the breaker lets through. Let go of without a word, it says nothing about the plugin.
 struct Admitted<'a> {
@@ -349,6 +350,16 @@ impl Inner {
         }
     }
 
+    /// A worker whose call is over waits for the next one, unless it was for that call alone.
+    fn let_go(&self, session: Session) {
+        if self.supervision.isolation == Isolation::Plugin || !stands("plugin.isolation") {
+            return self.put_back(session);
+        }
+        session.watch().condemn(Cause::Served);
+        drop(session);
+        self.look();
+    }
+
     /// The call's time is over, and no worker has had it.
     fn too_late(&self, order: &Order) -> NoCall {
         no_call(
@@ -377,7 +388,7 @@ impl Inner {
         let outcome = match called {
             Ok(returned) => {
                 self.restarts().answered();
-                self.put_back(session);
+                self.let_go(session);
                 Outcome::returned(returned)
             }
             Err((cause, end)) => {

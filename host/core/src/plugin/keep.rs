@@ -11,7 +11,7 @@ use super::call::rounded;
 use super::{Inner, Plugin};
 use crate::error::HostError;
 use crate::fate::Cause;
-use crate::supervise::{Refusal, Start};
+use crate::supervise::{Isolation, Refusal, Start};
 
 /// A worker that could not be started is not tried again before this.
 const NEXT_TRY: Duration = Duration::from_millis(100);
@@ -241,7 +241,12 @@ impl Inner {
         if self.held.load(Ordering::Acquire) || !self.wanted.load(Ordering::Acquire) {
             return None;
         }
-        if !self.watches().is_empty() {
+        let is_kept = match self.supervision.isolation {
+            Isolation::Plugin => !self.watches().is_empty(),
+            // Those that have a call are of no use to another.
+            Isolation::Call => !self.free().is_empty(),
+        };
+        if is_kept {
             return None;
         }
         // Whoever has the turn starts one by himself, or is about to let it go: the call that the last one died in.

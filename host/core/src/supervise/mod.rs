@@ -30,12 +30,25 @@ pub enum Start {
     OnCall,
 }
 
+/// What shares a worker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// A plugin's calls, one after the other.
+    #[default]
+    Plugin,
+    /// Nothing: each call has a process of its own, which is ended with it. Whatever a call made of its worker, and of the
+    /// engine in it, the next does not meet.
+    Call,
+}
+
 /// How a plugin is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Supervision {
     /// When it has a worker.
     pub start: Start,
+    /// What shares a worker. With [`Isolation::Call`] and [`Start::Kept`] a fresh worker waits for the next call.
+    pub isolation: Isolation,
     /// How many calls run at a time, each in a worker of its own: 1 to [`MOST_WORKERS`](Self::MOST_WORKERS).
     pub workers: u32,
     /// How many calls wait for one, at most [`LONGEST_QUEUE`](Self::LONGEST_QUEUE); one more is refused at once.
@@ -111,7 +124,15 @@ impl Supervision {
 /// One worker, 1,024 calls that may wait, no breaker: what a program gets that keeps its plugins itself.
 impl Default for Supervision {
     fn default() -> Self {
-        Self { start: Start::Loaded, workers: 1, queue: 1024, idle: None, deadline: None, breaker: None }
+        Self {
+            start: Start::Loaded,
+            isolation: Isolation::Plugin,
+            workers: 1,
+            queue: 1024,
+            idle: None,
+            deadline: None,
+            breaker: None,
+        }
     }
 }
 

@@ -39,5 +39,5 @@ pub enum ProvenanceError {
 impl ProvenanceError {
     pub(crate) const CODE: &str = "provenance-malformed";
     pub(crate) const NEXT_STEP: &str = "have the builder write an in-toto statement v1 with an SLSA provenance v1 \
-         (docs/packages.md), or leave provenance.json out";
+         (docs/packaging.md), or leave provenance.json out";
 }

@@ -29,12 +29,50 @@ pub struct Generation {
     pub setup: String,
     /// The keys that have signed it.
     pub signed_by: Vec<PublicKey>,
-    /// The plugins that it needs, and in which versions.
-    pub dependencies: Vec<(String, String)>,
+    /// The plugins that it works with.
+    pub dependencies: Vec<Dependency>,
     /// When it was installed, in seconds since 1970.
     pub made: u64,
     /// The generation that it took the place of.
     pub replaces: Option<i64>,
+}
+
+/// Another plugin that one works with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "WrittenDependency")]
+pub struct Dependency {
+    /// `publisher/name`.
+    pub plugin: String,
+    /// The versions that will do, as a range.
+    pub versions: String,
+    /// It works without.
+    pub optional: bool,
+}
+
+impl Dependency {
+    pub(super) fn of(declared: &stockade_package::Dependency) -> Dependency {
+        let (plugin, versions) = (declared.plugin.clone(), declared.versions.to_string());
+        Dependency { plugin, versions, optional: declared.optional }
+    }
+}
+
+/// As it is in a list: one that an earlier host wrote has pairs, of what is needed.
+#[derive(Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+enum WrittenDependency {
+    Now { plugin: String, versions: String, optional: bool },
+    Before(String, String),
+}
+
+impl From<WrittenDependency> for Dependency {
+    fn from(written: WrittenDependency) -> Dependency {
+        match written {
+            WrittenDependency::Now { plugin, versions, optional } => {
+                Dependency { plugin, versions, optional }
+            }
+            WrittenDependency::Before(plugin, versions) => Dependency { plugin, versions, optional: false },
+        }
+    }
 }
 
 /// A plugin that is installed.

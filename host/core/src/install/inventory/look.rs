@@ -132,9 +132,9 @@ impl Inventory {
     ) -> Result<Vec<(String, VersionReq)>, InstallError> {
         let mut found = Vec::new();
         for installed in self.all()? {
-            for (name, versions) in &installed.generation.dependencies {
-                if name == plugin {
-                    let versions = VersionReq::parse(versions).map_err(broken)?;
+            for dependency in &installed.generation.dependencies {
+                if dependency.plugin == plugin && !dependency.optional {
+                    let versions = VersionReq::parse(&dependency.versions).map_err(broken)?;
                     found.push((installed.generation.plugin.clone(), versions));
                 }
             }

@@ -20,7 +20,7 @@ use super::InstallError;
 use crate::database::{self, Keeps, Unusable};
 use crate::memfd::hex;
 
-pub use entries::{Began, Generation, Happened, Installed, Loaded, Offer};
+pub use entries::{Began, Dependency, Generation, Happened, Installed, Loaded, Offer};
 pub(super) use seen::SeenIndex;
 pub(super) use settle::{Becomes, New, Settling};
 
@@ -303,6 +303,15 @@ fn last_word(audit: &Path, id: &str) -> Option<(i64, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_earlier_host_wrote_of_what_a_plugin_needs_is_read() {
+        let read = |text| serde_json::from_str::<Vec<Dependency>>(text).unwrap();
+        let base = Dependency { plugin: "acme/base".to_owned(), versions: "^1".to_owned(), optional: false };
+        assert_eq!(read(r#"[["acme/base", "^1"]]"#), [base.clone()]);
+        assert_eq!(read(&serde_json::to_string(&[base.clone()]).unwrap()), [base]);
+        assert!(serde_json::from_str::<Dependency>(r#"["acme/base", "^1", true]"#).is_err());
+    }
 
     #[test]
     fn a_list_whose_writer_was_killed_is_looked_at() {

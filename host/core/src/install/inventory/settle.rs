@@ -6,7 +6,7 @@ use stockade_audit::{Log, Record};
 use stockade_package::{Package, Problem};
 use stockade_policy::{Person, PublicKey};
 
-use super::{Inventory, Loaded, MOST_LOADS, broken, digest, random, stamped};
+use super::{Dependency, Inventory, Loaded, MOST_LOADS, broken, digest, random, stamped};
 use crate::HostError;
 use crate::install::{Change, InstallError, Phase, now};
 use crate::memfd::hex;
@@ -22,7 +22,7 @@ pub(in crate::install) struct New {
     origin: String,
     setup: String,
     signed_by: Vec<PublicKey>,
-    needs: Vec<(String, String)>,
+    needs: Vec<Dependency>,
 }
 
 impl New {
@@ -32,7 +32,6 @@ impl New {
         origin: &str,
         setup: &str,
     ) -> New {
-        let needed = package.dependencies.iter().filter(|dependency| !dependency.optional);
         New {
             version: package.identity.version.clone(),
             component: stockade_package::sha256(&package.component),
@@ -43,7 +42,7 @@ impl New {
             origin: origin.to_owned(),
             setup: setup.to_owned(),
             signed_by: package.signed_by.clone(),
-            needs: needed.map(|needed| (needed.plugin.clone(), needed.versions.to_string())).collect(),
+            needs: package.dependencies.iter().map(Dependency::of).collect(),
         }
     }
 }
