@@ -196,7 +196,7 @@ fn what_is_optional_holds_its_range_and_whoever_takes_what_is_yanked_is_told() {
     let noted = noted.as_array().expect("a list").iter().find(|one| one["plugin"] == "acme/user");
     let noted = &noted.expect("it is looked at")["problems"][0];
     assert_eq!(
-        (&noted["severity"], &noted["code"]),
+        (&noted["severity"], &noted["problem"]["code"]),
         (&json!("note"), &json!("dependency-version")),
         "{noted}"
     );
