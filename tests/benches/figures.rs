@@ -4,6 +4,8 @@
 mod decisions;
 #[path = "figures/installs.rs"]
 mod installs;
+#[path = "figures/load.rs"]
+mod load;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -75,6 +77,15 @@ fn main() {
         pin(None);
         figures.push(warm_call("free cores, blocking", false, "≤ 1.0 ×", calls));
         figures.push(fresh_instance(calls / 4));
+        figures.push(load::payload(if quick { 100 } else { 1000 }));
+    }
+    if wanted("isolation") {
+        figures.extend(load::isolation(starts));
+    }
+    if wanted("load") {
+        figures.push(load::kill(starts));
+        figures.push(load::start_rate(starts));
+        figures.extend(load::many(Duration::from_secs(if quick { 1 } else { 5 })));
     }
     if wanted("write") {
         figures.push(write_file(if quick { 20 } else { 100 }));
@@ -138,14 +149,19 @@ fn greet(plugin: &Plugin) {
     assert!(outcome.is_ok(), "{outcome:?}");
 }
 
-fn cold_start(namespaces: Namespaces, goal: &'static str, times: usize) -> Figure {
+/// The least that a process costs.
+fn empty_program(times: usize) -> Spread {
     let empty = dist().join("stockade-empty");
-    let floor = measure(times, || {
+    measure(times, || {
         timed(|| {
             let status = Command::new(&empty).env_clear().status().expect("the empty program runs");
             assert!(status.success());
         })
-    });
+    })
+}
+
+fn cold_start(namespaces: Namespaces, goal: &'static str, times: usize) -> Figure {
+    let floor = empty_program(times);
     let bench = Bench::with(&dist(), namespaces);
     let plugin = greeter(&bench, false);
     let value = measure(times, || {

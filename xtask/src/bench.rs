@@ -14,7 +14,7 @@ pub(crate) struct Options {
     /// Fewer repetitions, under a minute in all.
     #[arg(long)]
     quick: bool,
-    /// Only these figures: start, call, write, request, files, memory, policy, install, serve.
+    /// Only these figures: start, call, isolation, load, write, request, files, memory, policy, install, serve.
     #[arg(long, value_name = "KIND")]
     only: Option<String>,
     /// Beside wasmtime's own program too, which is built the first time (minutes): the figures of files.

@@ -33,6 +33,8 @@ pub(crate) struct Session {
     keeps_open: bool,
     log: LogGate,
     sentinel: Arc<Sentinel>,
+    /// The number of the record of the worker's launch, until it is known to be on the disk.
+    launched: Option<u64>,
     /// In the reactor of the runtime that the last call came from.
     readiness: Option<(runtime::Id, AsyncFd<OwnedFd>)>,
     calls: u64,
@@ -129,6 +131,7 @@ impl Session {
         keeps_open: bool,
         log: LogGate,
         sentinel: Arc<Sentinel>,
+        launched: u64,
     ) -> Session {
         let open = Open::default();
         let running = Running {
@@ -147,6 +150,7 @@ impl Session {
             keeps_open,
             log,
             sentinel,
+            launched: Some(launched),
             readiness,
             calls: 0,
             running,
@@ -158,6 +162,11 @@ impl Session {
 
     pub(crate) fn watch(&self) -> &Arc<Watch> {
         &self.watch
+    }
+
+    /// Waits until the record of the launch is on the disk.
+    pub(crate) fn settle_launch(&mut self) -> Result<(), Unrecorded> {
+        self.launched.take().map_or(Ok(()), |seq| self.watch.trail.settle_launch(seq))
     }
 
     /// Runs a call on this thread.
@@ -410,6 +419,7 @@ impl Session {
     /// Takes every whole message there is and does what it says, up to one that has to be waited for.
     fn advance(&mut self, number: u64, apart: bool) -> Result<Step, Break> {
         while let Some(message) = self.connection.take()? {
+            self.settle_launch()?;
             match message {
                 ToHost::Return(returned) if returned.call == number || !stands("session.call-number") => {
                     self.log.settle(&self.watch.trail)?;

@@ -160,7 +160,8 @@ impl Trail {
     }
 
     /// The proof of a launch. Written before the program gets its work; [`Trail::settle_launch`] waits until
-    /// it is on the disk, which is before a compiler gets its component and before a worker gets a call.
+    /// it is on the disk, which is before a compiler gets its component and before anything that a worker says in its first
+    /// call is acted on.
     pub(crate) fn attested(
         &self,
         pid: u32,

@@ -64,7 +64,7 @@ pub(crate) struct Inner {
     ledger: Mutex<Option<Arc<Ledger>>>,
     /// There from the first time on that it was kept.
     history: Mutex<Option<Arc<History>>>,
-    flusher: Flusher,
+    pub(crate) flusher: Flusher,
     cache: Cache,
     compiling: Compiling,
     /// The state folder.

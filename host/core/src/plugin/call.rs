@@ -161,7 +161,7 @@ impl Inner {
                     if !pause.is_zero() {
                         std::thread::sleep(pause);
                     }
-                    self.launch()
+                    self.launch_for_call()
                 }
                 Err(outcome) => return *outcome,
             },

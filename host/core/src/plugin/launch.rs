@@ -27,8 +27,16 @@ const LOAD_TIME: Duration = Duration::from_secs(5);
 const OVERHEAD_BYTES: u64 = 32 * 1024 * 1024;
 
 impl Inner {
-    /// Starts a worker, proves it, gives it the artifact.
+    /// Starts a worker, proves it, gives it the artifact; the record of it is on the disk then.
     pub(super) fn launch(&self) -> Result<Session, HostError> {
+        let mut session = self.launch_for_call()?;
+        session.settle_launch()?;
+        Ok(session)
+    }
+
+    /// Likewise, for a call on this thread: while the record is on its way to the disk the worker has the call already. It
+    /// is there before anything that the worker says is acted on.
+    pub(super) fn launch_for_call(&self) -> Result<Session, HostError> {
         let span = tracing::info_span!(target: "stockade::call", "launch", plugin = self.identity.name);
         let session = span.in_scope(|| self.launch_worker())?;
         self.restarts().started();
@@ -70,6 +78,7 @@ impl Inner {
             HostError::Boot(error)
         })?;
         let seq = trail.attested(attested.pid(), &hex(&host.programs.worker.digest()), &attested.evidence)?;
+        host.flusher.ask(seq);
         let calls = LoadingCalls::WORKER;
         let mut claims = Ok(());
         let loaded = attested
@@ -93,7 +102,6 @@ impl Inner {
                 return Err(HostError::Boot(error));
             }
         }
-        trail.settle_launch(seq)?;
         widen(loaded.process.pid());
         let notice = (self.supervision.start == Start::Kept).then(|| Notice {
             keeper: Arc::clone(&host.keeper),
@@ -110,6 +118,7 @@ impl Inner {
             self.load.reuse_instance,
             LogGate::new(limits.log_lines_per_second),
             Arc::clone(&host.sentinel),
+            seq,
         ))
     }
 

@@ -1,0 +1,209 @@
+//! What isolation by call costs, how late a kill is, large payloads, and many plugins at once.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use stockade_host::{CallOptions, Isolation, LoadRequest, Namespaces, Plugin, Start, Supervision};
+use stockade_package::{InstanceMode, Package};
+use stockade_policy::PluginType;
+use stockade_tests::{Bench, dist, guest};
+
+use super::{Figure, Spread, empty_program, greet, measure, pin, timed};
+
+/// Calls of which each has a process of its own: one that starts when it is called, and one that has waited.
+pub(super) fn isolation(times: usize) -> Vec<Figure> {
+    let floor = empty_program(times);
+    let figure = |what: &str, value| Figure {
+        what: format!("a process for each call, {what}"),
+        floor: "spawn, exec and exit of an empty static program".into(),
+        value,
+        base: Some(floor),
+        goal: "",
+        unit: "µs",
+    };
+    let bench = Bench::with(&dist(), Namespaces::Cheap);
+    let supervised = |start| {
+        let package =
+            Package::open(guest("greet-rust.wasm"), Some(PluginType::Node)).expect("the guest is built");
+        let supervision = Supervision { start, isolation: Isolation::Call, ..Supervision::default() };
+        bench.host.load_blocking(LoadRequest::new(package).supervision(supervision)).expect("it loads")
+    };
+    let plugin = supervised(Start::OnCall);
+    let starts = measure(times, || timed(|| greet(&plugin)));
+    drop(plugin);
+    let plugin = supervised(Start::Kept);
+    let waits = measure(times, || {
+        let started = plugin.status().starts;
+        let took = timed(|| greet(&plugin));
+        while plugin.status().starts == started || plugin.running() > 0 || plugin.worker_pid().is_none() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        took
+    });
+    vec![figure("started for it", starts), figure("one waits (start = kept)", waits)]
+}
+
+/// How long after its deadline an endless call is over.
+pub(super) fn kill(times: usize) -> Figure {
+    let bench = Bench::with(&dist(), Namespaces::Cheap);
+    let package = Package::open(guest("hostile.wasm"), Some(PluginType::Node)).expect("the guest is built");
+    let plugin = bench.host.load_blocking(LoadRequest::new(package)).expect("it loads");
+    let deadline = Duration::from_millis(20);
+    let value = measure(times, || {
+        let options = CallOptions { deadline: Some(deadline) };
+        let took = timed(|| {
+            let outcome = plugin.call_blocking("endless_loop", "{}", options);
+            assert_eq!(outcome.reason.expect("it ends").code, "deadline");
+        });
+        took.saturating_sub(deadline)
+    });
+    Figure {
+        what: "an endless call, over so long after its deadline".into(),
+        floor: String::new(),
+        value,
+        base: None,
+        goal: "p99 ≤ 5 ms",
+        unit: "µs",
+    }
+}
+
+/// A text of 1 MiB there, and one back.
+pub(super) fn payload(times: usize) -> Figure {
+    const SIZE: usize = 1 << 20;
+    let (mut ours, mut theirs) = UnixStream::pair().expect("a socket pair");
+    let echo = thread::spawn(move || {
+        let mut buffer = vec![0; SIZE];
+        while theirs.read_exact(&mut buffer).is_ok() && theirs.write_all(&buffer).is_ok() {}
+    });
+    let mut buffer = vec![7; SIZE];
+    let floor = measure(times, || {
+        timed(|| {
+            ours.write_all(&buffer).expect("the echo lives");
+            ours.read_exact(&mut buffer).expect("the echo answers");
+        })
+    });
+    drop(ours);
+    echo.join().expect("the echo ends");
+    let bench = Bench::new();
+    let plugin = reused(&bench);
+    let arguments = format!("{{\"name\":\"{}\"}}", "x".repeat(SIZE));
+    let value = measure(times, || {
+        timed(|| {
+            let outcome = plugin.call_blocking("greet", &arguments, CallOptions::default());
+            assert!(outcome.value.is_some_and(|value| value.len() > SIZE));
+        })
+    });
+    Figure {
+        what: "warm call of 1 MiB there and back, the guest's part too".into(),
+        floor: "socketpair echo of 1 MiB between two threads".into(),
+        value,
+        base: Some(floor),
+        goal: "",
+        unit: "µs",
+    }
+}
+
+/// Cold starts on one processor, one after the other.
+pub(super) fn start_rate(times: usize) -> Figure {
+    pin(Some(0));
+    let bench = Bench::with(&dist(), Namespaces::Cheap);
+    let plugin = reused(&bench);
+    let took = timed(|| {
+        for _ in 0..times {
+            plugin.stop_worker();
+            greet(&plugin);
+        }
+    });
+    pin(None);
+    let rate = times as f64 / took.as_secs_f64();
+    Figure {
+        what: "starts with a first call and an end, on one core".into(),
+        floor: String::new(),
+        value: Spread { median: rate, p99: rate },
+        base: None,
+        goal: "≥ 500/s",
+        unit: "/s",
+    }
+}
+
+/// Calls of as many plugins as there are processors, beside those of one; and a quiet plugin beside a hundred chatty ones.
+pub(super) fn many(span: Duration) -> Vec<Figure> {
+    let bench = Bench::new();
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let plugins: Vec<Plugin> = (0..cores).map(|_| reused(&bench)).collect();
+    let once = |rate: f64| Spread { median: rate, p99: rate };
+    let alone = rate(&plugins[..1], span);
+    let together = rate(&plugins, span);
+    let mut figures = vec![Figure {
+        what: format!("calls a second, {cores} plugins on {cores} cores"),
+        floor: "one plugin".into(),
+        value: once(together),
+        base: Some(once(alone)),
+        goal: "as many × as cores",
+        unit: "/s",
+    }];
+
+    let quiet = reused(&bench);
+    let calls = usize::try_from(span.as_millis()).unwrap_or(1000);
+    let p99 = || {
+        let spread = measure(calls, || {
+            thread::sleep(Duration::from_millis(1));
+            timed(|| greet(&quiet))
+        });
+        Spread { median: spread.p99, p99: spread.p99 }
+    };
+    let before = p99();
+    let chatty: Vec<Plugin> = (0..100).map(|_| reused(&bench)).collect();
+    let over = AtomicBool::new(false);
+    let beside = thread::scope(|scope| {
+        for plugin in &chatty {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    greet(plugin);
+                    // As a program that does something with each answer.
+                    thread::sleep(Duration::from_millis(10));
+                }
+            });
+        }
+        thread::sleep(Duration::from_millis(200));
+        let beside = p99();
+        over.store(true, Ordering::Relaxed);
+        beside
+    });
+    figures.push(Figure {
+        what: "p99 of a quiet plugin beside 100 that are called 100 times a second".into(),
+        floor: "its p99 alone".into(),
+        value: beside,
+        base: Some(before),
+        goal: "≤ 2 ×",
+        unit: "µs",
+    });
+    figures
+}
+
+/// Calls a second of all of these, each called by a thread of its own.
+fn rate(plugins: &[Plugin], span: Duration) -> f64 {
+    let calls = AtomicU64::new(0);
+    let until = Instant::now() + span;
+    thread::scope(|scope| {
+        for plugin in plugins {
+            scope.spawn(|| {
+                while Instant::now() < until {
+                    greet(plugin);
+                    calls.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    calls.load(Ordering::Relaxed) as f64 / span.as_secs_f64()
+}
+
+fn reused(bench: &Bench) -> Plugin {
+    let mut package =
+        Package::open(guest("greet-rust.wasm"), Some(PluginType::Node)).expect("the guest is built");
+    package.instance = InstanceMode::Reused;
+    bench.host.load_blocking(LoadRequest::new(package)).expect("it loads")
+}
