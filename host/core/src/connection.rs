@@ -18,6 +18,8 @@ pub(crate) struct Connection {
     socket: Arc<Stream>,
     phases: Phases,
     incoming: FrameBuffer,
+    /// The last look took all that there was.
+    drained: bool,
     outgoing: Vec<u8>,
     sent: usize,
     /// Bytes received and sent since somebody asked.
@@ -44,6 +46,7 @@ impl Connection {
             socket: Arc::new(socket.into()),
             phases: Phases::default(),
             incoming: FrameBuffer::default(),
+            drained: false,
             outgoing: Vec::new(),
             sent: 0,
             moved: (0, 0),
@@ -87,10 +90,14 @@ impl Connection {
     /// Reads what is there; waits for it unless told not to.
     pub(crate) fn read_more(&mut self, wait: bool) -> io::Result<Progress> {
         let flags = if wait { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT };
+        let socket = self.as_raw_fd();
         loop {
-            match recv(self.as_raw_fd(), self.incoming.space(), flags) {
+            let space = self.incoming.space();
+            let room = space.len();
+            match recv(socket, space, flags) {
                 Ok(0) | Err(Errno::ECONNRESET) => return Ok(Progress::End),
                 Ok(count) => {
+                    self.drained = count < room;
                     self.incoming.filled(count);
                     self.moved.0 += count as u64;
                     return Ok(Progress::Some);
@@ -100,6 +107,11 @@ impl Connection {
                 Err(e) => return Err(e.into()),
             }
         }
+    }
+
+    /// Whether the last look took all that there was: who waits for more need not look again before the kernel tells of it.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.drained
     }
 
     /// The next whole message, judged by the phase table, decoded and plausible. It has taken its step.

@@ -243,8 +243,8 @@ impl Session {
             }
             let mut ready = readiness.readable().await?;
             match self.connection.read_more(false)? {
-                Progress::Some => {}
-                Progress::Nothing => ready.clear_ready(),
+                Progress::Some if !self.connection.is_drained() => {}
+                Progress::Some | Progress::Nothing => ready.clear_ready(),
                 Progress::End => return Err(self.ended()),
             }
         }

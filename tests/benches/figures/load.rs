@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use stockade_host::{CallOptions, Isolation, LoadRequest, Namespaces, Plugin, Start, Supervision};
 use stockade_package::{InstanceMode, Package};
 use stockade_policy::PluginType;
-use stockade_tests::{Bench, dist, guest};
+use stockade_tests::{Bench, dist, example, guest};
 
 use super::{Figure, Spread, empty_program, greet, measure, pin, timed};
 
@@ -49,7 +49,7 @@ pub(super) fn isolation(times: usize) -> Vec<Figure> {
 /// How long after its deadline an endless call is over.
 pub(super) fn kill(times: usize) -> Figure {
     let bench = Bench::with(&dist(), Namespaces::Cheap);
-    let package = Package::open(guest("hostile.wasm"), Some(PluginType::Node)).expect("the guest is built");
+    let package = Package::open(example("hostile"), None).expect("the example is built");
     let plugin = bench.host.load_blocking(LoadRequest::new(package)).expect("it loads");
     let deadline = Duration::from_millis(20);
     let value = measure(times, || {

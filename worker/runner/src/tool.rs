@@ -38,6 +38,14 @@ pub(crate) struct Linked {
     component: InstancePre<State>,
     /// `call` of the tool interface; none where every exported function is a tool.
     tool: Option<ComponentExportIndex>,
+    /// Exported functions that were called: their types take longer to put together than many a call does.
+    functions: Vec<Function>,
+}
+
+struct Function {
+    name: String,
+    ty: ComponentFunc,
+    index: ComponentExportIndex,
 }
 
 /// A loaded plugin.
@@ -68,7 +76,20 @@ impl Linked {
                 found.ok_or_else(|| WorkerError::rejected(CompileFault::Artifact, "no tool interface"))
             })
             .transpose()?;
-        Ok(Linked { component: link(component)?, tool })
+        Ok(Linked { component: link(component)?, tool, functions: Vec::new() })
+    }
+
+    fn function(&mut self, name: &str) -> Option<&Function> {
+        let at = match self.functions.iter().position(|function| function.name == name) {
+            Some(at) => at,
+            None => {
+                let (item, index) = self.component.component().get_export(None, name)?;
+                let ComponentItem::ComponentFunc(ty) = item else { return None };
+                self.functions.push(Function { name: name.to_owned(), ty, index });
+                self.functions.len() - 1
+            }
+        };
+        self.functions.get(at)
     }
 }
 
@@ -114,7 +135,12 @@ impl Plugin {
         }
     }
 
-    fn run(&self, store: &mut Store<State>, instance: Instance, call: &Call) -> wasmtime::Result<Outcome> {
+    fn run(
+        &mut self,
+        store: &mut Store<State>,
+        instance: Instance,
+        call: &Call,
+    ) -> wasmtime::Result<Outcome> {
         if call.tool.is_empty() {
             return Ok(Outcome::Value("null".to_owned()));
         }
@@ -135,13 +161,12 @@ impl Plugin {
     }
 
     fn run_function(
-        &self,
+        &mut self,
         store: &mut Store<State>,
         instance: Instance,
         call: &Call,
     ) -> wasmtime::Result<Outcome> {
-        let component = self.linked.component.component();
-        let Some((ComponentItem::ComponentFunc(ty), index)) = component.get_export(None, &call.tool) else {
+        let Some(Function { ty, index, .. }) = self.linked.function(&call.tool) else {
             let message = format!("the component exports no function {:?}", call.tool);
             return Ok(Outcome::Error(ToolError::UnknownTool(cut(message, TEXT))));
         };
@@ -151,12 +176,12 @@ impl Plugin {
                 return Ok(Outcome::Error(ToolError::InvalidArguments(cut(misfit.to_string(), TEXT))));
             }
         };
-        let Some(function) = instance.get_func(&mut *store, index) else {
+        let Some(function) = instance.get_func(&mut *store, *index) else {
             wasmtime::bail!("the exported function is not there");
         };
         let mut results = vec![Val::Bool(false); ty.results().len()];
         function.call(store, &arguments, &mut results)?;
-        Ok(outcome(&ty, results))
+        Ok(outcome(ty, results))
     }
 }
 
