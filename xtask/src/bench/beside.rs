@@ -30,9 +30,14 @@ impl Others {
     fn add(&mut self, name: &str, variable: &'static str, program: Result<PathBuf>) {
         match program {
             Ok(program) => self.found.push((variable, program)),
-            Err(why) => self.skipped.push(format!("{name}: {why:#}")),
+            Err(why) => self.skipped.push(format!("{name}: {}", in_one_line(&format!("{why:#}")))),
         }
     }
+}
+
+/// A compiler's words are many: the first that it calls an error.
+fn in_one_line(why: &str) -> &str {
+    why.lines().find(|line| line.starts_with("error")).or(why.lines().next()).unwrap_or_default()
 }
 
 fn place(name: &str) -> Result<PathBuf> {
@@ -149,6 +154,12 @@ fn bubblewrap() -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_skipped_is_said_in_one_line() {
+        assert_eq!(in_one_line("cargo could not build this:\nerror: no lock\n  --> here"), "error: no lock");
+        assert_eq!(in_one_line("go does not start: no such file"), "go does not start: no such file");
+    }
 
     #[test]
     fn the_engine_in_process_is_the_workers() {
