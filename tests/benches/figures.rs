@@ -1,5 +1,8 @@
-//! The figures of the design, each beside its floor of the same run: `cargo xtask bench [--quick] [--json]`.
+//! The figures of the design, each beside its floor of the same run: `cargo xtask bench [--quick] [--json]`. With
+//! `--peers`, programs of others instead.
 
+#[path = "figures/beside.rs"]
+mod beside;
 #[path = "figures/decisions.rs"]
 mod decisions;
 #[path = "figures/installs.rs"]
@@ -46,6 +49,13 @@ struct Spread {
 }
 
 impl Spread {
+    fn of(mut samples: Vec<f64>) -> Option<Spread> {
+        samples.sort_by(f64::total_cmp);
+        let last = samples.len().checked_sub(1)?;
+        let at = |hundredths: usize| samples[(samples.len() * hundredths / 100).min(last)];
+        Some(Spread { median: at(50), p99: at(99) })
+    }
+
     fn in_milliseconds(self) -> Spread {
         Spread { median: self.median / 1e3, p99: self.p99 / 1e3 }
     }
@@ -63,6 +73,18 @@ fn main() {
     let only =
         arguments.iter().position(|argument| argument == "--only").and_then(|at| arguments.get(at + 1));
     let wanted = |name: &str| only.is_none_or(|only| name.contains(only.as_str()));
+
+    if arguments.iter().any(|argument| argument == "--peers") {
+        let files = if wanted("files") { read_files(if quick { 3 } else { 9 }) } else { Vec::new() };
+        let mut skipped = beside::skipped(&arguments);
+        let mut rows = Vec::new();
+        if wanted("beside") {
+            let (measured, more) = beside::measure(starts, calls);
+            rows = measured;
+            skipped.extend(more);
+        }
+        return print(&files, Some((&rows, &skipped)), as_json);
+    }
 
     let mut figures = Vec::new();
     for (namespaces, goal) in [(Namespaces::Off, "≤ 2.5 ×, ≤ 1 ms"), (Namespaces::Cheap, "≤ 3 ×")] {
@@ -96,9 +118,6 @@ fn main() {
         pin(None);
         figures.push(request("free cores", if quick { 50 } else { 500 }));
     }
-    if wanted("files") {
-        figures.extend(read_files(if quick { 3 } else { 9 }));
-    }
     if wanted("memory") {
         figures.extend(memory(workers));
     }
@@ -113,18 +132,35 @@ fn main() {
         figures.extend(serve(if quick { 100 } else { 1000 }));
     }
 
+    print(&figures, None, as_json);
+}
+
+fn print(figures: &[Figure], beside: Option<(&[beside::Row], &[String])>, as_json: bool) {
+    let (rows, skipped) = beside.unwrap_or_default();
     if as_json {
-        println!("{}", serde_json::to_string_pretty(&document(&figures)).expect("plain data"));
-    } else {
-        print!("{}", table(&figures));
+        let mut document = document(figures);
+        if beside.is_some() {
+            document["beside"] = beside::document(rows);
+            document["skipped"] = json!(skipped);
+        }
+        println!("{}", serde_json::to_string_pretty(&document).expect("plain data"));
+        return;
+    }
+    if !figures.is_empty() {
+        print!("{}", table(figures));
+    }
+    if !rows.is_empty() {
+        print!("{}", beside::table(rows));
+    }
+    for what in skipped {
+        println!("SKIPPED: {what}");
     }
 }
 
 /// Runs something many times and gives the spread in microseconds.
 fn measure(times: usize, mut run: impl FnMut() -> Duration) -> Spread {
-    let mut samples: Vec<f64> = (0..times).map(|_| run().as_secs_f64() * 1e6).collect();
-    samples.sort_by(f64::total_cmp);
-    Spread { median: samples[times / 2], p99: samples[(times * 99 / 100).min(times - 1)] }
+    let samples = (0..times).map(|_| run().as_secs_f64() * 1e6).collect();
+    Spread::of(samples).expect("it ran at least once")
 }
 
 fn timed(run: impl FnOnce()) -> Duration {
@@ -149,25 +185,26 @@ fn greet(plugin: &Plugin) {
     assert!(outcome.is_ok(), "{outcome:?}");
 }
 
-/// The least that a process costs.
-fn empty_program(times: usize) -> Spread {
-    let empty = dist().join("stockade-empty");
-    measure(times, || {
-        timed(|| {
-            let status = Command::new(&empty).env_clear().status().expect("the empty program runs");
-            assert!(status.success());
-        })
+/// From a plugin without a worker to its first reply.
+fn start_again(plugin: &Plugin) -> Duration {
+    plugin.stop_worker();
+    timed(|| greet(plugin))
+}
+
+fn empty_program() -> Duration {
+    let mut empty = Command::new(dist().join("stockade-empty"));
+    empty.env_clear();
+    timed(|| {
+        let status = empty.status().expect("the empty program runs");
+        assert!(status.success());
     })
 }
 
 fn cold_start(namespaces: Namespaces, goal: &'static str, times: usize) -> Figure {
-    let floor = empty_program(times);
+    let floor = measure(times, empty_program);
     let bench = Bench::with(&dist(), namespaces);
     let plugin = greeter(&bench, false);
-    let value = measure(times, || {
-        plugin.stop_worker();
-        timed(|| greet(&plugin))
-    });
+    let value = measure(times, || start_again(&plugin));
     Figure {
         what: format!("cold start to first reply, namespaces {namespaces:?}"),
         floor: "spawn, exec and exit of an empty static program".into(),
@@ -189,11 +226,10 @@ fn warm_call(what: &str, asynchronous: bool, goal: &'static str, calls: usize) -
             for _ in 0..calls {
                 let began = Instant::now();
                 let outcome = plugin.call("greet", ARGUMENTS, CallOptions::default()).await;
-                samples.push(began.elapsed());
+                samples.push(began.elapsed().as_secs_f64() * 1e6);
                 assert!(outcome.is_ok(), "{outcome:?}");
             }
-            let mut samples = samples.into_iter();
-            measure(calls, || samples.next().expect("as many as there are"))
+            Spread::of(samples).expect("there are some")
         })
     } else {
         greet(&plugin);
@@ -371,23 +407,21 @@ async fn alone(address: &str) {
 
 /// Proportional set size of idle workers; readable as root, or where the worker's user namespace is ours.
 fn memory(count: usize) -> Option<Figure> {
-    let bench = Bench::new();
-    let plugins: Vec<Plugin> = (0..count).map(|_| greeter(&bench, false)).collect();
-    plugins.iter().for_each(greet);
-    let mut sizes = Vec::new();
-    for plugin in &plugins {
-        sizes.push(pss(plugin.worker_pid()?)?);
-    }
-    let mut sizes = sizes.into_iter();
-    let value = measure(count, || Duration::from_secs_f64(sizes.next().unwrap_or_default() / 1e6));
     Some(Figure {
         what: format!("PSS of one idle worker of {count}"),
         floor: String::new(),
-        value,
+        value: Spread::of(idle_workers(count)?)?,
         base: None,
         goal: "≤ 512 KiB",
         unit: "KiB",
     })
+}
+
+fn idle_workers(count: usize) -> Option<Vec<f64>> {
+    let bench = Bench::new();
+    let plugins: Vec<Plugin> = (0..count).map(|_| greeter(&bench, false)).collect();
+    plugins.iter().for_each(greet);
+    plugins.iter().map(|plugin| pss(plugin.worker_pid()?)).collect()
 }
 
 /// A host with many plugins, as `stockade serve` runs it: its start with warm caches, what it costs while nobody calls,
@@ -422,8 +456,7 @@ fn serve(count: usize) -> Vec<Figure> {
     let workers = host.ask(&["ps"]);
     let pids =
         workers["plugins"].as_array().expect("plugins").iter().filter_map(|p| p["workers"][0].as_u64());
-    let mut sizes: Vec<f64> = pids.filter_map(|pid| pss(pid as u32)).collect();
-    sizes.sort_by(f64::total_cmp);
+    let sizes = Spread::of(pids.filter_map(|pid| pss(pid as u32)).collect());
     let once = |value: f64| Spread { median: value, p99: value };
     let mut figures = vec![
         Figure {
@@ -459,12 +492,11 @@ fn serve(count: usize) -> Vec<Figure> {
             unit: "MiB",
         },
     ];
-    if let Some(median) = sizes.get(sizes.len() / 2) {
-        let p99 = sizes[(sizes.len() * 99 / 100).min(sizes.len() - 1)];
+    if let Some(value) = sizes {
         figures.push(Figure {
             what: format!("serve: PSS of one idle worker of {count}"),
             floor: String::new(),
-            value: Spread { median: *median, p99 },
+            value,
             base: None,
             goal: "≤ 512 KiB",
             unit: "KiB",

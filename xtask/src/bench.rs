@@ -1,10 +1,11 @@
 //! Measures, each figure beside its floor. The measuring itself is `tests/benches/figures.rs`: it uses the
 //! host as any embedding program does.
 
-use std::fs;
-use std::path::PathBuf;
+mod beside;
 
 use anyhow::{Context, Result, ensure};
+
+use beside::Others;
 
 use crate::{cargo, guests, programs, ui, workspace};
 
@@ -14,12 +15,14 @@ pub(crate) struct Options {
     /// Fewer repetitions, under a minute in all.
     #[arg(long)]
     quick: bool,
-    /// Only these figures: start, call, isolation, load, write, request, files, memory, policy, install, serve.
+    /// Only these figures: start, call, isolation, load, write, request, memory, policy, install, serve; with --peers, files or
+    /// beside.
     #[arg(long, value_name = "KIND")]
     only: Option<String>,
-    /// Beside wasmtime's own program too, which is built the first time (minutes): the figures of files.
+    /// Instead, the same beside programs of others, which are fetched or built the first time (minutes): wasmtime's own,
+    /// the component in-process, go-plugin, bubblewrap.
     #[arg(long)]
-    peer: bool,
+    peers: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -37,37 +40,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     command.args(options.quick.then_some("--quick")).args(options.json.then_some("--json"));
     command.env("STOCKADE_DIST", workspace::dist()?).env("STOCKADE_GUESTS", workspace::guests()?);
     command.env("STOCKADE_EXAMPLES", workspace::root().join("examples"));
-    if options.peer {
-        command.env("STOCKADE_WASMTIME", wasmtime()?);
+    if options.peers {
+        let others = Others::find();
+        command.arg("--peers").envs(others.found);
+        for what in &others.skipped {
+            command.args(["--skipped", what]);
+        }
     }
     let status = command.status().context("cargo bench does not start")?;
     ensure!(status.success(), "the benchmarks failed");
     Ok(())
-}
-
-/// The program of the engine that the worker has, of the same version.
-fn wasmtime() -> Result<PathBuf> {
-    let lock = fs::read_to_string(workspace::root().join("Cargo.lock")).context("Cargo.lock")?;
-    let version = lock
-        .split("[[package]]")
-        .find_map(|package| {
-            package.trim().strip_prefix("name = \"wasmtime\"\nversion = \"")?.split('"').next()
-        })
-        .context("Cargo.lock has no wasmtime")?;
-    let place = workspace::target()?.join("peers").join(format!("wasmtime-{version}"));
-    let program = place.join("bin/wasmtime");
-    if !program.exists() {
-        let mut command = cargo::command();
-        command
-            .args(["install", "--quiet", "--locked", "wasmtime-cli", "--version", version, "--root"])
-            .arg(&place)
-            .args(["--no-default-features", "--features", "run,compile,cranelift,component-model"])
-            .env("CARGO_TARGET_DIR", place.join("build"));
-        ui::step("wasmtime's own program", |_| {
-            let status = command.status().context("cargo install does not start")?;
-            ensure!(status.success(), "wasmtime-cli {version} was not built");
-            fs::remove_dir_all(place.join("build")).context("the build folder")
-        })?;
-    }
-    Ok(program)
 }

@@ -15,7 +15,7 @@ use super::{Figure, Spread, empty_program, greet, measure, pin, timed};
 
 /// Calls of which each has a process of its own: one that starts when it is called, and one that has waited.
 pub(super) fn isolation(times: usize) -> Vec<Figure> {
-    let floor = empty_program(times);
+    let floor = measure(times, empty_program);
     let figure = |what: &str, value| Figure {
         what: format!("a process for each call, {what}"),
         floor: "spawn, exec and exit of an empty static program".into(),
@@ -53,6 +53,8 @@ pub(super) fn kill(times: usize) -> Figure {
     let plugin = bench.host.load_blocking(LoadRequest::new(package)).expect("it loads");
     let deadline = Duration::from_millis(20);
     let value = measure(times, || {
+        // Answered, so that there is a worker, and it may start again.
+        plugin.call_blocking("trap", "{}", CallOptions::default());
         let options = CallOptions { deadline: Some(deadline) };
         let took = timed(|| {
             let outcome = plugin.call_blocking("endless_loop", "{}", options);
