@@ -87,9 +87,13 @@ fn main() {
     }
 
     let mut figures = Vec::new();
-    for (namespaces, goal) in [(Namespaces::Off, "≤ 2.5 ×, ≤ 1 ms"), (Namespaces::Cheap, "≤ 3 ×")] {
-        if wanted("start") {
-            figures.push(cold_start(namespaces, goal, starts));
+    if wanted("start") {
+        for (core, placement) in [(Some(0), "one core"), (None, "free cores")] {
+            pin(core);
+            for (namespaces, goal) in [(Namespaces::Off, "≤ 2.5 ×, ≤ 1 ms"), (Namespaces::Cheap, "≤ 3 ×")]
+            {
+                figures.push(cold_start(namespaces, placement, goal, starts));
+            }
         }
     }
     if wanted("call") {
@@ -200,13 +204,13 @@ fn empty_program() -> Duration {
     })
 }
 
-fn cold_start(namespaces: Namespaces, goal: &'static str, times: usize) -> Figure {
+fn cold_start(namespaces: Namespaces, placement: &str, goal: &'static str, times: usize) -> Figure {
     let floor = measure(times, empty_program);
     let bench = Bench::with(&dist(), namespaces);
     let plugin = greeter(&bench, false);
     let value = measure(times, || start_again(&plugin));
     Figure {
-        what: format!("cold start to first reply, namespaces {namespaces:?}"),
+        what: format!("cold start to first reply, namespaces {namespaces:?}, {placement}"),
         floor: "spawn, exec and exit of an empty static program".into(),
         value,
         base: Some(floor),

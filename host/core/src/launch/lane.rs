@@ -1,5 +1,8 @@
 //! Starting a program takes a processor for most of a millisecond, much of it in the kernel, and whoever
-//! shares that processor waits. So starting keeps to half of the processors (docs/decisions/0015).
+//! shares that processor waits. So starting keeps to half of the processors (docs/decisions/0015), and a program and who
+//! proves it to one of these (docs/decisions/0037).
+
+use std::marker::PhantomData;
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::{Pid, geteuid, getpid};
@@ -28,9 +31,54 @@ pub(crate) fn widen(pid: u32) {
     }
 }
 
+/// This thread and a program that has started, on one processor while they speak in turns: each would else wait for the
+/// other's to wake up, a dozen times. The thread may use what it could before once this is dropped, the program once it
+/// is [widened](widen).
+#[derive(Debug)]
+pub(crate) struct Together {
+    before: CpuSet,
+    /// It is for the thread that made it.
+    _here: PhantomData<*const ()>,
+}
+
+impl Together {
+    /// None where there is nothing to win, or where whoever embeds us keeps this thread away from the program.
+    pub(crate) fn with(pid: i32) -> Option<Together> {
+        let (thread, program) = (Pid::from_raw(0), Pid::from_raw(pid));
+        let before = sched_getaffinity(thread).ok()?;
+        let both = shared(&before, &sched_getaffinity(program).ok()?)?;
+        // One after the other: numbers of processes count up.
+        let cpu = both.get(pid.unsigned_abs() as usize % both.len())?;
+        let mut one = CpuSet::new();
+        one.set(*cpu).ok()?;
+        sched_setaffinity(program, &one).ok()?;
+        sched_setaffinity(thread, &one).ok()?;
+        Some(Together { before, _here: PhantomData })
+    }
+}
+
+impl Drop for Together {
+    fn drop(&mut self) {
+        if let Err(error) = sched_setaffinity(Pid::from_raw(0), &self.before) {
+            tracing::warn!(target: "stockade::host", %error, "a thread of the host keeps to one processor");
+        }
+    }
+}
+
+fn members(set: &CpuSet) -> Vec<usize> {
+    (0..CpuSet::count()).filter(|&cpu| set.is_set(cpu) == Ok(true)).collect()
+}
+
+/// The processors that both may use; none where the first has no choice, or not one of the other's.
+fn shared(own: &CpuSet, other: &CpuSet) -> Option<Vec<usize>> {
+    let own = members(own);
+    let both: Vec<usize> = own.iter().copied().filter(|&cpu| other.is_set(cpu) == Ok(true)).collect();
+    (own.len() > 1 && !both.is_empty()).then_some(both)
+}
+
 /// None where there is but one.
 fn upper_half(all: &CpuSet) -> Option<CpuSet> {
-    let members: Vec<usize> = (0..CpuSet::count()).filter(|&cpu| all.is_set(cpu) == Ok(true)).collect();
+    let members = members(all);
     let upper = &members[members.len().div_ceil(2)..];
     let mut half = CpuSet::new();
     upper.iter().for_each(|&cpu| _ = half.set(cpu));
@@ -53,6 +101,32 @@ mod tests {
         let mut set = CpuSet::new();
         members.iter().for_each(|&cpu| set.set(cpu).unwrap());
         set
+    }
+
+    #[test]
+    fn a_thread_goes_where_the_program_is_unless_it_has_no_choice() {
+        assert_eq!(shared(&set(&[0, 1, 2, 3]), &set(&[2, 3])), Some(vec![2, 3]));
+        assert_eq!(shared(&set(&[0, 1]), &set(&[1])), Some(vec![1]));
+        assert_eq!(shared(&set(&[1]), &set(&[1])), None, "it is there");
+        assert_eq!(shared(&set(&[0, 1]), &set(&[2, 3])), None, "it is kept elsewhere");
+    }
+
+    #[test]
+    fn a_thread_may_use_all_that_it_could_afterwards() {
+        let own = Pid::from_raw(0);
+        let before = sched_getaffinity(own).unwrap();
+        let child =
+            std::process::Command::new("/bin/cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let together = Together::with(child.id().cast_signed());
+        if members(&before).len() > 1 {
+            let together = together.expect("there is a choice");
+            let one = sched_getaffinity(own).unwrap();
+            assert_eq!(members(&one).len(), 1);
+            assert_eq!(sched_getaffinity(Pid::from_raw(child.id().cast_signed())).unwrap(), one);
+            drop(together);
+        }
+        assert_eq!(sched_getaffinity(own).unwrap(), before);
+        drop(child.stdin);
     }
 
     #[test]

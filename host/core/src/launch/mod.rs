@@ -22,7 +22,7 @@ use stockade_policy::{stands, word_for_programs};
 
 pub use child::Step;
 use child::{Identity, Plan};
-pub(crate) use lane::widen;
+pub(crate) use lane::{Together, widen};
 pub use ruleset::deny_all as deny_all_ruleset;
 
 use crate::memfd::SealedFile;

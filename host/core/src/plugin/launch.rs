@@ -12,7 +12,7 @@ use super::Inner;
 use crate::boot::{BootError, Booting, LoadingCalls};
 use crate::error::HostError;
 use crate::kernel::Boottime;
-use crate::launch::{ResourceLimits, Spec, widen};
+use crate::launch::{ResourceLimits, Spec, Together, widen};
 use crate::log::LogGate;
 use crate::memfd::hex;
 use crate::sentinel::Watch;
@@ -71,6 +71,7 @@ impl Inner {
         };
         let since = Boottime::now();
         let started = host.launcher.start(&spec).map_err(HostError::Launch)?;
+        let together = Together::with(started.pid);
         let followed = host.kernel.follow(&trail, &started, since);
         let attested = Booting::new(started, followed).attest(&filter, host.launcher.namespaces());
         let attested = attested.map_err(|error| {
@@ -103,6 +104,7 @@ impl Inner {
             }
         }
         widen(loaded.process.pid());
+        drop(together);
         let notice = (self.supervision.start == Start::Kept).then(|| Notice {
             keeper: Arc::clone(&host.keeper),
             number: self.broker.number(),
