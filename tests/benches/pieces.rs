@@ -90,7 +90,7 @@ fn decisions(criterion: &mut Criterion) {
 
 fn records(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let plugin = Plugin::new("acme/pr-summary", "1.4.0", &"0".repeat(64), "integration").shared();
+    let plugin = Plugin::new("acme/pr-summary", "1.4.0", "0".repeat(64), "integration").shared();
     let record = || {
         Record::new(Layer::Policy, "denied", Decision::Denied)
             .plugin(&plugin)

@@ -131,7 +131,6 @@ impl Session {
         keeps_open: bool,
         log: LogGate,
         sentinel: Arc<Sentinel>,
-        launched: u64,
     ) -> Session {
         let open = Open::default();
         let running = Running {
@@ -150,7 +149,7 @@ impl Session {
             keeps_open,
             log,
             sentinel,
-            launched: Some(launched),
+            launched: None,
             readiness,
             calls: 0,
             running,
@@ -162,6 +161,12 @@ impl Session {
 
     pub(crate) fn watch(&self) -> &Arc<Watch> {
         &self.watch
+    }
+
+    /// Nothing that the worker says is acted on before the record with this number, that of its launch, is on the disk.
+    pub(crate) fn launched(mut self, record: u64) -> Session {
+        self.launched = Some(record);
+        self
     }
 
     /// Waits until the record of the launch is on the disk.

@@ -120,8 +120,8 @@ impl Inner {
             self.load.reuse_instance,
             LogGate::new(limits.log_lines_per_second),
             Arc::clone(&host.sentinel),
-            seq,
-        ))
+        )
+        .launched(seq))
     }
 
     /// The worker maps the artifact whole, and counts it. An engine that finds no room for it, or nothing in
