@@ -115,7 +115,7 @@ mod tests {
     fn a_thread_may_use_all_that_it_could_afterwards() {
         let own = Pid::from_raw(0);
         let before = sched_getaffinity(own).unwrap();
-        let child =
+        let mut child =
             std::process::Command::new("/bin/cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
         let together = Together::with(child.id().cast_signed());
         if members(&before).len() > 1 {
@@ -126,7 +126,8 @@ mod tests {
             drop(together);
         }
         assert_eq!(sched_getaffinity(own).unwrap(), before);
-        drop(child.stdin);
+        drop(child.stdin.take());
+        child.wait().unwrap();
     }
 
     #[test]

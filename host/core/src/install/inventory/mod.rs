@@ -307,9 +307,10 @@ mod tests {
     #[test]
     fn what_an_earlier_host_wrote_of_what_a_plugin_needs_is_read() {
         let read = |text| serde_json::from_str::<Vec<Dependency>>(text).unwrap();
-        let base = Dependency { plugin: "acme/base".to_owned(), versions: "^1".to_owned(), optional: false };
-        assert_eq!(read(r#"[["acme/base", "^1"]]"#), [base.clone()]);
-        assert_eq!(read(&serde_json::to_string(&[base.clone()]).unwrap()), [base]);
+        let base =
+            [Dependency { plugin: "acme/base".to_owned(), versions: "^1".to_owned(), optional: false }];
+        assert_eq!(read(r#"[["acme/base", "^1"]]"#), base);
+        assert_eq!(read(&serde_json::to_string(&base).unwrap()), base);
         assert!(serde_json::from_str::<Dependency>(r#"["acme/base", "^1", true]"#).is_err());
     }
 
