@@ -241,12 +241,12 @@ impl Inner {
         if self.held.load(Ordering::Acquire) || !self.wanted.load(Ordering::Acquire) {
             return None;
         }
-        let is_kept = match self.supervision.isolation {
-            Isolation::Plugin => !self.watches().is_empty(),
-            // Those that have a call are of no use to another.
-            Isolation::Call => !self.free().is_empty(),
+        let taken = match self.supervision.isolation {
+            Isolation::Plugin => 0,
+            // Each call has one to itself, which is of no use to another. One that is ending is told of once it has.
+            Isolation::Call => self.line.running() as usize,
         };
-        if is_kept {
+        if self.watches().len() > taken {
             return None;
         }
         // Whoever has the turn starts one by himself, or is about to let it go: the call that the last one died in.
