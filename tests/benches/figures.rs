@@ -56,6 +56,11 @@ impl Spread {
         Some(Spread { median: at(50), p99: at(99) })
     }
 
+    /// What was measured once.
+    const fn once(value: f64) -> Spread {
+        Spread { median: value, p99: value }
+    }
+
     fn in_milliseconds(self) -> Spread {
         Spread { median: self.median / 1e3, p99: self.p99 / 1e3 }
     }

@@ -517,23 +517,16 @@ impl Trail {
     /// A worker's end, whatever its cause.
     pub(crate) fn ended(&self, cause: Option<&Cause>, end: Ended) {
         self.meter.worker_ended(end_code(cause, end.exit), end.cpu_ms);
-        let (layer, decision, reason): (_, _, Cow<'static, str>) = match (cause, end.exit) {
-            (Some(Cause::Stopped), _) => (Layer::Launch, Decision::Noted, "stopped by the host".into()),
-            (Some(Cause::Idle), _) => {
-                (Layer::Launch, Decision::Noted, "stopped: it had no call for long".into())
-            }
-            (Some(Cause::Served), _) => {
-                (Layer::Launch, Decision::Noted, "stopped: its one call is over".into())
-            }
-            (Some(Cause::Syscall { name }), _) => {
-                (Layer::Launch, Decision::Noted, format!("ended for {name}").into())
-            }
-            (Some(Cause::Deadline(_)), _) => (Layer::Launch, Decision::Noted, "ended at its deadline".into()),
-            (Some(Cause::Fault(_)), _) => {
-                (Layer::Launch, Decision::Noted, "ended for a protocol fault".into())
-            }
+        let by_host = |reason: Cow<'static, str>| (Layer::Launch, Decision::Noted, reason);
+        let (layer, decision, reason) = match (cause, end.exit) {
+            (Some(Cause::Stopped), _) => by_host("stopped by the host".into()),
+            (Some(Cause::Idle), _) => by_host("stopped: it had no call for long".into()),
+            (Some(Cause::Served), _) => by_host("stopped: its one call is over".into()),
+            (Some(Cause::Syscall { name }), _) => by_host(format!("ended for {name}").into()),
+            (Some(Cause::Deadline(_)), _) => by_host("ended at its deadline".into()),
+            (Some(Cause::Fault(_)), _) => by_host("ended for a protocol fault".into()),
             (Some(Cause::Unrecorded(why) | Cause::Host(why)), _) => {
-                (Layer::Launch, Decision::Noted, format!("ended because: {why}").into())
+                by_host(format!("ended because: {why}").into())
             }
             (None, Exit::Signal(libc::SIGSYS)) => {
                 (Layer::Sigsys, Decision::Killed, "a system call, by a filter that is not Stockade's".into())

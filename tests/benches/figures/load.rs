@@ -7,11 +7,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use stockade_host::{CallOptions, Isolation, LoadRequest, Namespaces, Plugin, Start, Supervision};
-use stockade_package::{InstanceMode, Package};
+use stockade_package::Package;
 use stockade_policy::PluginType;
 use stockade_tests::{Bench, dist, example, guest};
 
-use super::{Figure, Spread, empty_program, greet, measure, pin, timed};
+use super::{Figure, Spread, empty_program, greet, greeter, measure, pin, start_again, timed};
 
 /// Calls of which each has a process of its own: one that starts when it is called, and one that has waited.
 pub(super) fn isolation(times: usize) -> Vec<Figure> {
@@ -90,7 +90,7 @@ pub(super) fn payload(times: usize) -> Figure {
     drop(ours);
     echo.join().expect("the echo ends");
     let bench = Bench::new();
-    let plugin = reused(&bench);
+    let plugin = greeter(&bench, true);
     let arguments = format!("{{\"name\":\"{}\"}}", "x".repeat(SIZE));
     let value = measure(times, || {
         timed(|| {
@@ -112,19 +112,16 @@ pub(super) fn payload(times: usize) -> Figure {
 pub(super) fn start_rate(times: usize) -> Figure {
     pin(Some(0));
     let bench = Bench::with(&dist(), Namespaces::Cheap);
-    let plugin = reused(&bench);
+    let plugin = greeter(&bench, true);
     let took = timed(|| {
-        for _ in 0..times {
-            plugin.stop_worker();
-            greet(&plugin);
-        }
+        (0..times).for_each(|_| _ = start_again(&plugin));
     });
     pin(None);
     let rate = times as f64 / took.as_secs_f64();
     Figure {
         what: "starts with a first call and an end, on one core".into(),
         floor: String::new(),
-        value: Spread { median: rate, p99: rate },
+        value: Spread::once(rate),
         base: None,
         goal: "≥ 500/s",
         unit: "/s",
@@ -135,30 +132,29 @@ pub(super) fn start_rate(times: usize) -> Figure {
 pub(super) fn many(span: Duration) -> Vec<Figure> {
     let bench = Bench::new();
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let plugins: Vec<Plugin> = (0..cores).map(|_| reused(&bench)).collect();
-    let once = |rate: f64| Spread { median: rate, p99: rate };
+    let plugins: Vec<Plugin> = (0..cores).map(|_| greeter(&bench, true)).collect();
     let alone = rate(&plugins[..1], span);
     let together = rate(&plugins, span);
     let mut figures = vec![Figure {
         what: format!("calls a second, {cores} plugins on {cores} cores"),
         floor: "one plugin".into(),
-        value: once(together),
-        base: Some(once(alone)),
+        value: Spread::once(together),
+        base: Some(Spread::once(alone)),
         goal: "as many × as cores",
         unit: "/s",
     }];
 
-    let quiet = reused(&bench);
+    let quiet = greeter(&bench, true);
     let calls = usize::try_from(span.as_millis()).unwrap_or(1000);
     let p99 = || {
         let spread = measure(calls, || {
             thread::sleep(Duration::from_millis(1));
             timed(|| greet(&quiet))
         });
-        Spread { median: spread.p99, p99: spread.p99 }
+        Spread::once(spread.p99)
     };
     let before = p99();
-    let chatty: Vec<Plugin> = (0..100).map(|_| reused(&bench)).collect();
+    let chatty: Vec<Plugin> = (0..100).map(|_| greeter(&bench, true)).collect();
     let over = AtomicBool::new(false);
     let beside = thread::scope(|scope| {
         for plugin in &chatty {
@@ -201,11 +197,4 @@ fn rate(plugins: &[Plugin], span: Duration) -> f64 {
         }
     });
     calls.load(Ordering::Relaxed) as f64 / span.as_secs_f64()
-}
-
-fn reused(bench: &Bench) -> Plugin {
-    let mut package =
-        Package::open(guest("greet-rust.wasm"), Some(PluginType::Node)).expect("the guest is built");
-    package.instance = InstanceMode::Reused;
-    bench.host.load_blocking(LoadRequest::new(package)).expect("it loads")
 }

@@ -1,13 +1,12 @@
 //! `stockade serve` with many plugins.
 
 use std::fs;
-use std::process::Command;
 use std::time::Duration;
 
 use stockade_tests::accounts::resident_kib_of;
-use stockade_tests::{dist, served};
+use stockade_tests::served;
 
-use super::{Figure, Spread, measure, pss, timed};
+use super::{Figure, Spread, empty_program, measure, pss, timed};
 
 /// A host with many plugins, as `stockade serve` runs it: its start with warm caches, what it costs while nobody calls,
 /// and how long it takes to say how all of them do.
@@ -17,14 +16,7 @@ pub(super) fn figures(count: usize) -> Vec<Figure> {
         site.enable(&format!("local/p{number}"), "");
     }
     // The floor of a start: as many processes, one after the other, which do nothing.
-    let empty = dist().join("stockade-empty");
-    let floor = measure(1, || {
-        timed(|| {
-            (0..count).for_each(|_| {
-                Command::new(&empty).status().expect("the program is there");
-            });
-        })
-    });
+    let floor = measure(1, || timed(|| (0..count).for_each(|_| _ = empty_program())));
     // The artifact is compiled once, and the next host finds it.
     drop(site.serve());
     let mut host = None;
@@ -42,7 +34,6 @@ pub(super) fn figures(count: usize) -> Vec<Figure> {
     let pids =
         workers["plugins"].as_array().expect("plugins").iter().filter_map(|p| p["workers"][0].as_u64());
     let sizes = Spread::of(pids.filter_map(|pid| pss(pid as u32)).collect());
-    let once = |value: f64| Spread { median: value, p99: value };
     let mut figures = vec![
         Figure {
             what: format!("serve: start of {count} plugins, warm cache"),
@@ -63,7 +54,7 @@ pub(super) fn figures(count: usize) -> Vec<Figure> {
         Figure {
             what: format!("serve: processor of an idle host of {count}, workers too"),
             floor: String::new(),
-            value: once(idle),
+            value: Spread::once(idle),
             base: None,
             goal: "< 1 %",
             unit: "%",
@@ -71,7 +62,7 @@ pub(super) fn figures(count: usize) -> Vec<Figure> {
         Figure {
             what: format!("serve: memory of the host itself with {count}"),
             floor: String::new(),
-            value: once(resident_kib_of(host.pid()) as f64 / 1024.0),
+            value: Spread::once(resident_kib_of(host.pid()) as f64 / 1024.0),
             base: None,
             goal: "",
             unit: "MiB",
