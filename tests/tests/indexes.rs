@@ -222,6 +222,7 @@ fn what_is_optional_holds_its_range_and_whoever_takes_what_is_yanked_is_told() {
 
 #[test]
 fn e5_an_index_that_is_old_or_another_or_whose_time_is_over_is_refused_and_recorded() {
+    let rolled_back = "index-rolled-back";
     let place = Place::new();
     let author = Author::new(&place);
     let packages = [author.pack("acme/base", "1.0.0", ""), author.pack("acme/base", "1.1.0", "")];
@@ -231,8 +232,8 @@ fn e5_an_index_that_is_old_or_another_or_whose_time_is_over_is_refused_and_recor
     let new = author.read();
     author.done(&["search"]);
     author.write(&old);
-    assert_eq!(author.refused(&["install", "acme/base"]), ("index-rolled-back".to_owned(), 3));
-    assert_eq!(author.refused(&["search"]), ("index-rolled-back".to_owned(), 3));
+    assert_eq!(author.refused(&["install", "acme/base"]), (rolled_back.to_owned(), 3));
+    assert_eq!(author.refused(&["search"]), (rolled_back.to_owned(), 3));
     // The same version, with other bytes.
     let text = String::from_utf8(new.0.clone()).expect("UTF-8");
     fs::write(&author.index, text.replace("\n    ", "\n  ")).expect("writable");
@@ -248,12 +249,22 @@ fn e5_an_index_that_is_old_or_another_or_whose_time_is_over_is_refused_and_recor
     assert_eq!(author.refused(&["install", "acme/base"]), ("index-of-another-name".to_owned(), 3));
     author.write(&new);
     author.done(&["install", "acme/base"]);
+    // A host that runs has the log to itself, so that it is the one who looks.
+    let served = place.site.serve();
+    author.done(&["search"]);
+    author.write(&old);
+    assert_eq!(author.refused(&["search"]), (rolled_back.to_owned(), 3));
+    assert_eq!(author.refused(&["search", "--policy", "policy.toml"]), ("host-decides".to_owned(), 2));
+    drop(served);
 
     let refused: Vec<_> =
         place.records().into_iter().filter(|entry| entry.record.event == "index-refused").collect();
     let codes: Vec<_> =
         refused.iter().map(|entry| entry.record.detail.text("code").expect("a code").to_owned()).collect();
-    assert_eq!(codes, ["index-rolled-back", "index-forked", "index-expired", "index-of-another-name"]);
+    assert_eq!(
+        codes,
+        [rolled_back, rolled_back, "index-forked", "index-expired", "index-of-another-name", rolled_back]
+    );
 }
 
 #[test]

@@ -170,16 +170,19 @@ fn only_the_user_whose_host_it_is_changes_what_is_installed() {
     // One that may control the host: it is not the socket's doing.
     place.site.configure(&format!("[control]\nsocket = \"control.sock\"\nuids = [{OTHER}]\n"));
     let _host = place.site.serve();
-    let mut command = std::process::Command::new(dist().join("stockade"));
-    command
-        .args(["disable", "acme/stats", "--format", "json", "--socket"])
-        .arg(place.site.path("control.sock"));
-    let output = command.uid(OTHER).gid(OTHER).output().expect("the program can be run by everybody");
-    assert_eq!(document(&output)["error"]["code"], json!("not-permitted"), "{output:?}");
+    let index = place.site.path("index.json");
+    fs::write(&index, "[]").expect("writable");
+    let index = index.to_str().expect("UTF-8");
+    for asked in [&["disable", "acme/stats"][..], &["search", "--index", index]] {
+        let mut command = std::process::Command::new(dist().join("stockade"));
+        command.args(asked).args(["--format", "json", "--socket"]).arg(place.site.path("control.sock"));
+        let output = command.uid(OTHER).gid(OTHER).output().expect("the program can be run by everybody");
+        assert_eq!(document(&output)["error"]["code"], json!("not-permitted"), "{output:?}");
+    }
     assert_eq!(document(&place.run(&["ps"]))["plugins"][0]["version"], json!("1.0.0"));
     let records = Reader::open(place.site.state().join("audit")).expect("there is a log").map(Result::unwrap);
     let refused: Vec<_> = records.filter(|entry| entry.record.operation == "control").collect();
-    assert_eq!((refused.len(), refused[0].record.decision), (1, Decision::Denied));
+    assert_eq!((refused.len(), refused[0].record.decision), (2, Decision::Denied));
 }
 
 #[test]

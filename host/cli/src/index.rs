@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
+use stockade_control::{Found, FoundPlugin, Running, Search};
 use stockade_host::install::{Allow, IndexAt, Indexes};
 use stockade_package::Package;
 use stockade_package::archive;
-use stockade_package::index::{Index, Listed};
+use stockade_package::index::Index;
 
 use crate::args::{Believing, IndexArguments, IndexCommand, IndexMakeCommand, SearchCommand};
 use crate::exit::Exit;
@@ -19,7 +20,7 @@ use crate::home::Home;
 use crate::output::{self, Format, SCHEMA, date};
 use crate::progress::Progress;
 use crate::table::Table;
-use crate::{policy, run, value};
+use crate::{control, policy, run, value};
 
 impl Believing {
     pub(crate) fn allow(&self) -> Allow {
@@ -52,32 +53,39 @@ pub(crate) fn at(text: Option<&str>) -> Result<IndexAt, Failure> {
     })
 }
 
-/// `stockade search`.
+/// `stockade search`. Where a host runs on the same state folder it is asked: the log is that host's alone.
 pub(crate) fn search(command: &SearchCommand) -> Result<Exit, Failure> {
-    let at = at(command.index.as_deref())?;
-    let home = Home::find(&command.places)?;
-    let policy = policy::read(command.policy.as_deref(), &home.state)?;
-    let pems = command.trust.iter().map(|path| run::certificates(path)).collect::<Result<Vec<_>, _>>()?;
-    let indexes = Indexes::new(&pems, &home.state, policy).map_err(|error| Failure::of(&error))?;
+    let wanted = Search {
+        at: at(command.index.as_deref())?,
+        allow: command.believing.allow(),
+        words: command.words.clone(),
+    };
     let progress = Progress::start("reading the index");
-    let index = indexes.take_blocking(&at, &command.believing.allow());
+    let found = match &command.socket {
+        Some(socket) => there(socket, command, wanted),
+        None => {
+            let home = Home::find(&command.places)?;
+            match Running::find(&home.state) {
+                Ok(Some(running)) => there(&running.socket, command, wanted),
+                _ => here(&home, command, &wanted),
+            }
+        }
+    };
     drop(progress);
-    let index = index.map_err(|error| Failure::of(&error))?;
-    let words: Vec<&str> = command.words.iter().map(String::as_str).collect();
-    let found = index.search(&words);
+    let found = found?;
     match command.output.format {
         Format::Json => output::document(&json!({
-            "schema": SCHEMA, "index": index.name(), "version": index.version(), "expires": date(index.expires()),
-            "plugins": found.iter().map(|listed| document(listed)).collect::<Vec<_>>(),
+            "schema": SCHEMA, "index": found.index, "version": found.version, "expires": date(found.expires),
+            "plugins": found.plugins,
         })),
-        Format::Text if found.is_empty() => output::note("note: the index has nothing like that"),
+        Format::Text if found.plugins.is_empty() => output::note("note: the index has nothing like that"),
         Format::Text => {
             let mut table = Table::new(&["PLUGIN", "VERSION", "TYPE", "DESCRIPTION"]);
-            for listed in found {
-                let newest = listed.versions.iter().rev().find(|release| release.yanked.is_none());
-                let version = newest.map_or("yanked".to_owned(), |release| release.version.to_string());
-                let plugin_type = listed.versions.last().map_or("", |release| release.plugin_type.as_str());
-                table.row([listed.name.as_str(), &version, plugin_type, &listed.description]);
+            for FoundPlugin { plugin, description, versions } in &found.plugins {
+                let newest = versions.iter().rev().find(|one| one.yanked.is_none());
+                let version = newest.map_or("yanked".to_owned(), |one| one.version.to_string());
+                let plugin_type = versions.last().map_or("", |one| one.plugin_type.as_str());
+                table.row([plugin.as_str(), &version, plugin_type, description]);
             }
             table.lines().for_each(|line| output::line(&line));
         }
@@ -85,16 +93,23 @@ pub(crate) fn search(command: &SearchCommand) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn document(listed: &Listed) -> serde_json::Value {
-    let versions = listed.versions.iter().map(|release| {
-        json!({
-            "version": release.version.to_string(), "type": release.plugin_type, "digest": release.digest,
-            "bytes": release.bytes, "yanked": release.yanked,
-        })
-    });
-    json!({
-        "plugin": listed.name, "description": listed.description, "versions": versions.collect::<Vec<_>>(),
-    })
+fn there(socket: &Path, command: &SearchCommand, wanted: Search) -> Result<Found, Failure> {
+    if command.policy.is_some() || !command.trust.is_empty() {
+        return Err(control::host_decides(
+            "reads it by its own policy and certificates",
+            "--policy and --trust",
+        ));
+    }
+    control::search(socket, wanted)
+}
+
+fn here(home: &Home, command: &SearchCommand, wanted: &Search) -> Result<Found, Failure> {
+    let policy = policy::read(command.policy.as_deref(), &home.state)?;
+    let pems = command.trust.iter().map(|path| run::certificates(path)).collect::<Result<Vec<_>, _>>()?;
+    let indexes =
+        Indexes::new(&pems, &home.state, &home.audit, policy).map_err(|error| Failure::of(&error))?;
+    let index = indexes.take_blocking(&wanted.at, &wanted.allow).map_err(|error| Failure::of(&error))?;
+    Ok(Found::in_index(&index, &wanted.words))
 }
 
 /// `stockade index make`.

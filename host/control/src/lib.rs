@@ -13,6 +13,7 @@ mod lock;
 mod message;
 mod metrics;
 mod order;
+mod search;
 mod server;
 
 pub use client::Client;
@@ -26,4 +27,5 @@ pub use message::{
 };
 pub use metrics::serve_metrics;
 pub use order::{Changed, NotChanged, Order, Place};
+pub use search::{Found, FoundPlugin, FoundVersion, Search};
 pub use server::{Changing, Operations, Reloading, Server, Tell};

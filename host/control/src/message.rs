@@ -9,6 +9,7 @@ use stockade_package::{Problem, Tool};
 
 use crate::lines::Line;
 use crate::order::{Changed, NotChanged, Order};
+use crate::search::{Found, Search};
 
 /// What a client wants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,6 +116,8 @@ pub enum Request {
         /// How long another change is waited for.
         wait_ms: u64,
     },
+    /// What an index has. Only the user whose host it is may ask.
+    Search(Search),
     /// Whether the host can do its work.
     Health,
     /// What is counted.
@@ -153,6 +156,8 @@ pub enum Reply {
     Changed(Changed),
     /// It is not, and how far it came.
     NotChanged(NotChanged),
+    /// What an index has.
+    Found(Found),
     /// A plugin's grants.
     Grants(GrantsReport),
     /// All approvals, and the versions of plugins that wait for one.

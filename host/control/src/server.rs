@@ -31,6 +31,7 @@ use crate::message::{
     Waiting,
 };
 use crate::order::{Changed, NotChanged, Order};
+use crate::search::{Found, Search};
 
 /// Clients at a time. Each may have a request of [`MAX_REQUEST`] on its way.
 const CLIENTS: usize = 128;
@@ -246,6 +247,16 @@ async fn serve<O: Operations>(
     }
 }
 
+/// The host reads files with the rights of its user: whoever else may control it is not to have it read theirs.
+fn only_owner(host: &Host, uid: u32, what: &str) -> Result<(), Problem> {
+    if uid == nix::unistd::geteuid().as_raw() || !stands("control.change") {
+        return Ok(());
+    }
+    host.refused_client(Path::new("installed.sqlite"), &uid.to_string(), None);
+    let message = format!("user {uid} may not {what}");
+    Err(Problem::new("not-permitted", "control.uids", message, "have the user do it whose host it is"))
+}
+
 /// A change of what is installed, to its end, whoever still listens.
 async fn change<O: Operations>(
     to: &mut (impl AsyncWrite + Unpin),
@@ -253,15 +264,7 @@ async fn change<O: Operations>(
     (order, patience): (Order, Duration),
     uid: u32,
 ) -> Result<(), ControlError> {
-    // The host reads files with the rights of its user: whoever else may control it is not to have it read theirs.
-    if uid != nix::unistd::geteuid().as_raw() && stands("control.change") {
-        operations.host().refused_client(Path::new("installed.sqlite"), &uid.to_string(), None);
-        let problem = Problem::new(
-            "not-permitted",
-            "control.uids",
-            format!("user {uid} may not change what is installed"),
-            "have the user do it whose host it is",
-        );
+    if let Err(problem) = only_owner(operations.host(), uid, "change what is installed") {
         return send(to, &Reply::Refused(problem.into()), MAX_REPLY).await;
     }
     let (tell, mut steps) = unbounded_channel();
@@ -414,6 +417,11 @@ async fn answered<O: Operations>(request: Request, operations: &O, uid: u32) -> 
         }
         Request::ChangeAuditKey => {
             Reply::AuditKey(apart(host, Host::change_audit_key).await.map_err(explained)?)
+        }
+        Request::Search(Search { at, allow, words }) => {
+            only_owner(host, uid, "have it read an index")?;
+            let index = apart(host, move |host| host.index_blocking(&at, &allow)).await;
+            Reply::Found(Found::in_index(&index.map_err(|error| error.problem())?, &words))
         }
         Request::Reload => Reply::Reloaded(operations.reload().await?),
         Request::Health => Reply::Health(health(operations).await),

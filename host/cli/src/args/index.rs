@@ -15,6 +15,9 @@ pub(crate) struct SearchCommand {
     /// The index: a file, or https://...
     #[arg(long, value_name = "PLACE", env = "STOCKADE_INDEX")]
     pub(crate) index: Option<String>,
+    /// The control socket of the host that is to read it [default: that of the host on the state folder, where one runs].
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
     /// The organisation's policy [default: policy.toml in the state folder].
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use stockade_control::{
-    CallResult, Changed, Client, ControlError, EmitResult, HealthReply, NotChanged, PluginTools, Reply,
-    Request, Running, Waiting,
+    CallResult, Changed, Client, ControlError, EmitResult, Found, HealthReply, NotChanged, PluginTools,
+    Reply, Request, Running, Search, Waiting,
 };
 use stockade_host::install::Step;
 use stockade_host::{PluginStatus, Status};
@@ -93,6 +93,22 @@ pub(crate) fn change(socket: &Path, request: &Request, tell: &dyn Fn(&Step)) -> 
             _ => return Err(unexpected()),
         }
         reply = client.more();
+    }
+}
+
+/// Options are of no use where a host runs that has what they say.
+pub(crate) fn host_decides(how: &str, options: &str) -> Failure {
+    let message = format!("a host runs on this state folder, and {how}");
+    let step = format!("leave {options} out, or stop that host");
+    Failure::usage("host-decides", "--policy", message, &step)
+}
+
+/// Has the host that listens there look into an index.
+pub(crate) fn search(socket: &Path, wanted: Search) -> Result<Found, Failure> {
+    let mut client = Client::connect(socket).map_err(|error| failure(&error))?;
+    match client.ask(&Request::Search(wanted)).map_err(|error| failure(&error))? {
+        Reply::Found(found) => Ok(found),
+        _ => Err(unexpected()),
     }
 }
 

@@ -156,12 +156,10 @@ fn ask(
 ) -> Result<Vec<Done>, Failure> {
     let looking = &how.looking;
     if how.policy.is_some() || how.models.is_some() || looking.programs.is_some() || !how.trust.is_empty() {
-        let message =
-            "a host runs on this state folder, and carries it out by its own policy, models, programs and \
-                       certificates"
-                .to_owned();
-        let step = "leave --policy, --models, --programs and --trust out, or stop that host";
-        return Err(Failure::usage("host-decides", "--policy", message, step));
+        return Err(control::host_decides(
+            "carries it out by its own policy, models, programs and certificates",
+            "--policy, --models, --programs and --trust",
+        ));
     }
     let wait_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
     let Changed { done, reloaded } = control::change(socket, &Request::Change { order, wait_ms }, tell)?;

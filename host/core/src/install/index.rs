@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stockade_audit::{Decision, Layer, Record};
+use serde::{Deserialize, Serialize};
+use stockade_audit::{AuditError, Decision, Layer, Log, Record};
 use stockade_package::index::{
     Index, Installed, Lock, MAX_INDEX, Need, Plan, Question, Source, Wanted, resolve,
 };
@@ -26,7 +27,8 @@ use crate::error::HostError;
 use crate::host::Host;
 
 /// Where an index is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum IndexAt {
     /// A file.
     Path(PathBuf),
@@ -57,31 +59,80 @@ impl IndexAt {
     }
 }
 
-/// Gets indexes, and believes them as far as a policy does.
+/// Gets indexes, and believes them as far as a policy does. That one is refused is recorded.
 #[derive(Debug)]
 pub struct Indexes {
     egress: Arc<Egress>,
     state: PathBuf,
     policy: Arc<Policy>,
+    records: Records,
+}
+
+/// Where that is recorded.
+#[derive(Debug)]
+enum Records {
+    /// In a host's log.
+    Of(Arc<Log>),
+    /// In the one in that folder. It is opened when there is something to say: whoever has one open has it alone.
+    At(PathBuf),
+}
+
+impl Records {
+    fn append(&self, record: &Record) -> Result<(), AuditError> {
+        match self {
+            Self::Of(log) => log.append_durable(record).map(drop),
+            Self::At(folder) => {
+                let log = Log::open(folder)?;
+                log.append_durable(record)?;
+                log.close().map(drop)
+            }
+        }
+    }
 }
 
 impl Indexes {
-    /// Trusts the certificate authorities in these PEM texts besides the system's.
+    /// For whoever has no host: records go to the log in the folder `audit`. Trusts the certificate authorities in these
+    /// PEM texts besides the system's.
     ///
     /// # Errors
     ///
     /// A text has no certificate.
-    pub fn new(authorities: &[Vec<u8>], state: &Path, policy: Policy) -> Result<Indexes, HostError> {
+    pub fn new(
+        authorities: &[Vec<u8>],
+        state: &Path,
+        audit: &Path,
+        policy: Policy,
+    ) -> Result<Indexes, HostError> {
         let egress = Arc::new(Egress::new(authorities)?);
-        Ok(Indexes { egress, state: state.to_owned(), policy: Arc::new(policy) })
+        Ok(Indexes {
+            egress,
+            state: state.to_owned(),
+            policy: Arc::new(policy),
+            records: Records::At(audit.to_owned()),
+        })
     }
 
     /// Gets an index, and keeps what was seen of it.
     ///
     /// # Errors
     ///
-    /// It cannot be had, is none, is not signed by those who may, or is not that of today.
+    /// It cannot be had, is none, is not signed by those who may, or is not that of today; and when that cannot be recorded.
     pub fn take_blocking(&self, at: &IndexAt, allow: &Allow) -> Result<Index, InstallError> {
+        let taken = self.taken(at, allow);
+        if let Err(error) = &taken {
+            let problem = error.problem();
+            let record = Record::new(Layer::Package, "index-refused", Decision::Denied)
+                .operation("read")
+                .resource(at.to_string())
+                .reason(problem.message)
+                .next_step(problem.next_step)
+                .detail("code", problem.code);
+            self.records.append(&record).map_err(HostError::Audit)?;
+        }
+        taken
+    }
+
+    fn taken(&self, at: &IndexAt, allow: &Allow) -> Result<Index, InstallError> {
         let (bytes, by) = self.get(at, allow.plain_http)?;
         let index = Index::parse(&bytes)?;
         let mut list = Inventory::open_unheld(&self.state)?;
@@ -161,26 +212,19 @@ impl Indexes {
 }
 
 impl Host {
-    /// Gets an index by the policy in force. That one is refused is recorded.
+    /// Gets an index by the policy in force.
     ///
     /// # Errors
     ///
     /// As [`Indexes::take_blocking`].
     pub fn index_blocking(&self, at: &IndexAt, allow: &Allow) -> Result<Index, InstallError> {
-        let state = self.0.state.clone();
-        let indexes = Indexes { egress: Arc::clone(self.egress()), state, policy: self.policy() };
-        let taken = indexes.take_blocking(at, allow);
-        if let Err(error) = &taken {
-            let problem = error.problem();
-            let record = Record::new(Layer::Package, "index-refused", Decision::Denied)
-                .operation("read")
-                .resource(at.to_string())
-                .reason(problem.message)
-                .next_step(problem.next_step)
-                .detail("code", problem.code);
-            self.0.log.append_durable(&record).map_err(HostError::Audit)?;
-        }
-        taken
+        let indexes = Indexes {
+            egress: Arc::clone(self.egress()),
+            state: self.0.state.clone(),
+            policy: self.policy(),
+            records: Records::Of(Arc::clone(&self.0.log)),
+        };
+        indexes.take_blocking(at, allow)
     }
 }
 
