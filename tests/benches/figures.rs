@@ -108,6 +108,8 @@ fn main() {
         pin(None);
         figures.push(warm_call("free cores, blocking", false, "≤ 1.0 ×", calls));
         figures.push(fresh_instance(calls / 4));
+    }
+    if wanted("payload") {
         figures.push(load::payload(if quick { 100 } else { 1000 }));
     }
     if wanted("isolation") {

@@ -113,7 +113,7 @@ impl Site {
     /// Starts the host, and waits until it is ready.
     pub fn serve(&self) -> Served<'_> {
         let served = self.serve_unready();
-        served.wait_for("plugins run");
+        served.wait_for("; the control socket is");
         served
     }
 

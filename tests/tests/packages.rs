@@ -56,6 +56,10 @@ fn a_package_is_made_looked_at_signed_run_and_taken_apart() {
 
     let inspected = document(&site.run(&["inspect", &package, "--format", "json"]));
     assert_eq!((&inspected["digest"], &inspected["signed_by"]), (&signed["digest"], &signed["signed_by"]));
+    // A package is signed as its folder is, and says which one it is then.
+    fs::write(&package, &bytes).expect("writable");
+    let again = document(&plain(&["sign", &package, "--key", path(&key), "--format", "json"]));
+    assert_eq!((&again["digest"], &again["signed_by"]), (&signed["digest"], &signed["signed_by"]));
     assert_eq!((&inspected["type"], &inspected["contract"]), (&json!("node"), &json!("0.1")));
     assert_eq!(inspected["tools"], json!(["stats"]));
     let exports = inspected["exports"].as_array().expect("a list");

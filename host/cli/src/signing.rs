@@ -93,28 +93,47 @@ pub(crate) fn sign(command: &SignCommand) -> Result<Exit, Failure> {
             sign_policy(path, &text, &key)
         }
     };
-    told(path, &signers.map_err(|error| Failure::of(&error))?, output.format);
+    let signers = signers.map_err(|error| Failure::of(&error))?;
+    // A signature is a part of a package, so that it is another one now.
+    let digest = match Document::at(path) {
+        Document::Plugin => Package::open(path, None).map_err(|error| Failure::of(&error))?.digest,
+        Document::Index | Document::Policy => None,
+    };
+    told(path, (&signers, digest.as_deref()), output.format);
     Ok(Exit::Ok)
 }
 
 pub(crate) fn verify(command: &VerifyCommand) -> Result<Exit, Failure> {
     let VerifyCommand { path, by, output } = command;
     let signers = match Document::at(path) {
-        Document::Plugin => Package::open(path, None).map(|package| package.signed_by),
-        Document::Index => index_signers(path, &read(path)?),
-        Document::Policy => policy_signers(path, &read(path)?),
+        Document::Plugin => Package::open(path, None).map(|package| (package.signed_by, package.digest)),
+        Document::Index => index_signers(path, &read(path)?).map(|signers| (signers, None)),
+        Document::Policy => policy_signers(path, &read(path)?).map(|signers| (signers, None)),
     };
-    let signers = signers.map_err(|error| Failure::of(&error))?;
-    told(path, &signers, output.format);
+    let (signers, digest) = signers.map_err(|error| Failure::of(&error))?;
+    told(path, (&signers, digest.as_deref()), output.format);
     let good = if by.is_empty() { !signers.is_empty() } else { by.iter().any(|key| signers.contains(key)) };
     Ok(if good { Exit::Ok } else { Exit::Refused })
 }
 
-fn told(path: &Path, signers: &[PublicKey], format: Format) {
+fn told(path: &Path, (signers, digest): (&[PublicKey], Option<&str>), format: Format) {
     match format {
-        Format::Json => output::document(&json!({ "schema": SCHEMA, "path": path, "signed_by": signers })),
-        Format::Text if signers.is_empty() => output::line("nobody has signed it"),
-        Format::Text => signers.iter().for_each(|key| output::line(&format!("signed by {key}"))),
+        Format::Json => {
+            let mut document = json!({ "schema": SCHEMA, "path": path, "signed_by": signers });
+            if let Some(digest) = digest {
+                document["digest"] = json!(digest);
+            }
+            output::document(&document);
+        }
+        Format::Text => {
+            if let Some(digest) = digest {
+                output::line(digest);
+            }
+            if signers.is_empty() {
+                output::line("nobody has signed it");
+            }
+            signers.iter().for_each(|key| output::line(&format!("signed by {key}")));
+        }
     }
 }
 

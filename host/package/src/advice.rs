@@ -44,7 +44,9 @@ impl PackageError {
             Self::Unwritable { .. } => {
                 ("unwritable", "name a plugin, policy or index in a folder that you can write to")
             }
-            Self::Signature(error) => (error.code(), error.next_step()),
+            Self::Signature(error) | Self::SignatureBeside { source: error, .. } => {
+                (error.code(), error.next_step())
+            }
             Self::Provenance(_) => (ProvenanceError::CODE, ProvenanceError::NEXT_STEP),
             Self::Archive(error) => (error.code(), error.next_step()),
             Self::NotUtf8 { .. } => ("manifest-not-utf8", "save plugin.toml as UTF-8"),
@@ -257,7 +259,7 @@ impl PackageError {
             | Self::SchemaTooLarge { .. }
             | Self::SettingMisplaced { .. }
             | Self::Default { .. } => Check::Schemas,
-            Self::Signature(_) => Check::Signature,
+            Self::Signature(_) | Self::SignatureBeside { .. } => Check::Signature,
             Self::TooLarge { .. } => Check::Size,
         }
     }
@@ -275,6 +277,7 @@ impl PackageError {
             Self::NotFound { path }
             | Self::Unreadable { path, .. }
             | Self::Unwritable { path, .. }
+            | Self::SignatureBeside { path, .. }
             | Self::NoManifest { path }
             | Self::NotAFile { path }
             | Self::TooLarge { path, .. }

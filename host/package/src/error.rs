@@ -105,6 +105,17 @@ pub enum PackageError {
     /// A broken signature is not none: somebody's word was changed, or put on something else.
     #[error("the plugin's signature counts for nothing")]
     Signature(#[from] SignatureError),
+    /// Likewise, of a policy or of an index.
+    #[error("the signature of {document:?} counts for nothing")]
+    SignatureBeside {
+        /// What is signed.
+        document: PathBuf,
+        /// Where the signature is.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: SignatureError,
+    },
     /// What is said of how it was built has no one reading.
     #[error("the plugin's provenance says nothing")]
     Provenance(#[from] ProvenanceError),

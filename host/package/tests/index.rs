@@ -15,7 +15,7 @@ use stockade_package::signature::{
     Envelope, Signed, SignedFile, SigningKey, fetched_index_signers, index_signers, sign, sign_index,
     sign_policy,
 };
-use stockade_package::{Explain, Package, PackageError, Problem};
+use stockade_package::{Explain, Package, Problem};
 use stockade_policy::PluginType;
 
 const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -281,7 +281,12 @@ fn an_index_is_signed_in_a_file_beside_it() {
     let signature = fs::read(folder.path().join("plugins.json.sig")).unwrap();
     assert_eq!(fetched_index_signers(&text, &signature).unwrap(), [ann.public(), bob.public()]);
     let error = index_signers(&path, &next).expect_err("another");
-    assert!(matches!(error, PackageError::Signature(_)));
+    let problem = error.problem();
+    assert_eq!(problem.code, "signature-of-other-files");
+    assert!(
+        problem.field.ends_with("plugins.json.sig") && problem.message.contains("plugins.json"),
+        "{problem:?}"
+    );
     assert_eq!(
         fetched_index_signers(&next, &signature).expect_err("another").code(),
         "signature-of-other-files"

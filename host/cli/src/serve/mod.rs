@@ -115,7 +115,11 @@ pub(crate) fn run(arguments: Serve, log: LevelFilter) -> Result<Exit, Failure> {
     });
     service.host.note_loads(&broken.collect::<Vec<_>>());
     if read.disabled > 0 {
-        tracing::info!(target: "stockade::host", "{} plugins are not enabled, and are left alone", read.disabled);
+        let left = match read.disabled {
+            1 => "1 plugin is not enabled, and is left alone".to_owned(),
+            many => format!("{many} plugins are not enabled, and are left alone"),
+        };
+        tracing::info!(target: "stockade::host", "{left}");
     }
     let done = runtime.block_on(service.serve(&socket, read.plugins, drain.unwrap_or(DRAIN)));
     service.plugins.clear();
@@ -211,8 +215,12 @@ impl Service {
         }
         self.starting.store(false, Ordering::Release);
         let (loaded, failed) = self.plugins.count();
+        let run = match loaded {
+            1 => "1 plugin runs".to_owned(),
+            many => format!("{many} plugins run"),
+        };
         tracing::info!(
-            target: "stockade::host", "{loaded} plugins run{}; the control socket is {path}",
+            target: "stockade::host", "{run}{}; the control socket is {path}",
             if failed == 0 { String::new() } else { format!(", {failed} could not be loaded") },
         );
         serving.spawn(Arc::clone(self).keep_history(stopped.clone()));
@@ -220,7 +228,7 @@ impl Service {
         if let Some(every) = sd_notify::watchdog_enabled() {
             serving.spawn(Arc::clone(self).keep_watchdog(every / 2));
         }
-        notify(&[NotifyState::Ready, NotifyState::Status(&format!("{loaded} plugins run"))]);
+        notify(&[NotifyState::Ready, NotifyState::Status(&run)]);
         loop {
             tokio::select! {
                 _ = signals.reload.recv() => self.reload_for_signal().await,

@@ -461,6 +461,10 @@ impl Explain for InstallError {
 impl Explain for Failed {
     fn problem(&self) -> Problem {
         let inner = self.error.problem();
+        // Nothing was to be done, and nothing has failed.
+        if matches!(self.error, InstallError::Same { .. }) {
+            return inner;
+        }
         Problem { message: format!("{self}: {}", inner.message), ..inner }
     }
 }

@@ -109,16 +109,23 @@ impl Beside {
         // What somebody signed before it was changed is replaced: there is one document, and no two halves of it.
         let files = [self.file(text)];
         let before = before.filter(|envelope| signers(self.what, &files, envelope).is_ok());
-        let envelope = sign(self.what, &files, key, before)?;
+        let wrong = |source| self.wrong(path, source);
+        let envelope = sign(self.what, &files, key, before).map_err(wrong)?;
         folder::write(&self.path(path), envelope.to_json().as_bytes())?;
-        Ok(signers(self.what, &files, &envelope)?)
+        signers(self.what, &files, &envelope).map_err(wrong)
     }
 
     fn signers(&self, path: &Path, text: &[u8]) -> Result<Vec<PublicKey>, PackageError> {
         match self.envelope(path)? {
-            Some(envelope) => Ok(signers(self.what, &[self.file(text)], &envelope)?),
+            Some(envelope) => {
+                signers(self.what, &[self.file(text)], &envelope).map_err(|source| self.wrong(path, source))
+            }
             None => Ok(Vec::new()),
         }
+    }
+
+    fn wrong(&self, document: &Path, source: SignatureError) -> PackageError {
+        PackageError::SignatureBeside { document: document.to_owned(), path: self.path(document), source }
     }
 
     fn path(&self, path: &Path) -> PathBuf {
@@ -128,9 +135,13 @@ impl Beside {
     }
 
     fn envelope(&self, path: &Path) -> Result<Option<Envelope>, PackageError> {
-        let path = self.path(path);
+        let document = path;
+        let path = self.path(document);
         match folder::entry(&path) {
-            Ok(Entry::File(file)) => Ok(Some(Envelope::parse(&folder::read(file, &path, MAX_ENVELOPE)?)?)),
+            Ok(Entry::File(file)) => {
+                let envelope = Envelope::parse(&folder::read(file, &path, MAX_ENVELOPE)?);
+                envelope.map(Some).map_err(|source| self.wrong(document, source))
+            }
             Ok(Entry::Folder(_)) => Err(PackageError::NotAFile { path }),
             Err(PackageError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
