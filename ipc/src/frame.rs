@@ -68,10 +68,6 @@ impl FrameBuffer {
         let wanted = self.missing().max(CHUNK);
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
-            // One large payload must not stay with an idle session.
-            if self.buffer.len() > 4 * CHUNK && wanted <= CHUNK {
-                self.buffer = Vec::new();
-            }
         }
         if self.buffer.len() - self.end < wanted {
             self.buffer.copy_within(self.start..self.end, 0);
@@ -81,6 +77,18 @@ impl FrameBuffer {
             }
         }
         &mut self.buffer[self.end..]
+    }
+
+    /// Whether it keeps more memory than small frames need: the next large one has it as it is.
+    pub fn is_large(&self) -> bool {
+        self.buffer.len() > 4 * CHUNK
+    }
+
+    /// Gives back what it keeps, unless a frame has begun. One large payload must not stay with an idle session.
+    pub fn rest(&mut self) {
+        if self.is_large() && !self.is_torn() {
+            *self = Self::default();
+        }
     }
 
     /// Says that `count` bytes were read into [`space`](Self::space).

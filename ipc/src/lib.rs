@@ -35,7 +35,7 @@ pub use frame::{FrameBuffer, HEADER, Header, PROTOCOL, frame};
 pub use message::{
     Answer, Ask, Bytes, Call, Compile, CompileFault, Compiled, Confined, Entry, FileKind, FsError, Hello,
     HttpBody, HttpFault, HttpField, HttpInterest, HttpRequest, Load, Loaded, Log, LogLevel, Make, NewTime,
-    Outcome, Refused, Rejected, Return, Stat, ToHost, ToWorker, ToolError, Trap,
+    Outcome, Refused, Rejected, Rest, Return, Stat, ToHost, ToWorker, ToolError, Trap,
 };
 pub use phase::{Kind, Phase, Phases};
 pub use untrusted::Untrusted;

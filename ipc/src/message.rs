@@ -94,6 +94,11 @@ pub struct Call {
     pub arguments: String,
 }
 
+/// Nobody calls for now: what is kept for the next call, so that a large one need not have new memory made for it, can be
+/// given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rest;
+
 /// A call is over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Return {
@@ -694,7 +699,7 @@ macro_rules! messages {
 
 messages! {
     /// Everything that the host sends.
-    ToWorker { Load, Compile, Call, Answer, Delegated }
+    ToWorker { Load, Compile, Call, Answer, Delegated, Rest }
 }
 
 messages! {

@@ -56,6 +56,8 @@ pub enum Kind {
     Delegate = 14,
     /// `ToWorker`: what came of it.
     Delegated = 15,
+    /// `ToWorker`: nobody calls for now.
+    Rest = 16,
 }
 
 /// Which end sends a message.
@@ -97,7 +99,7 @@ const fn row(
 
 /// The table: message, sender, legal phases, once, longest body, next phase.
 #[rustfmt::skip]
-pub static TABLE: [Row; 15] = [
+pub static TABLE: [Row; 16] = [
     row(Kind::Hello,    Sender::Worker, &[Phase::Boot],                  true,  1024,          None),
     row(Kind::Confined, Sender::Worker, &[Phase::Boot],                  true,  0,             Some(Phase::Confined)),
     row(Kind::Load,     Sender::Host,   &[Phase::Confined],              true,  CONTROL,       Some(Phase::Loading)),
@@ -113,6 +115,7 @@ pub static TABLE: [Row; 15] = [
     row(Kind::Refused,  Sender::Worker, &[Phase::Loading, Phase::Calling], false, CONTROL,     None),
     row(Kind::Delegate,  Sender::Worker, &[Phase::Calling],              false, PAYLOAD_FRAME, None),
     row(Kind::Delegated, Sender::Host,   &[Phase::Calling],              false, PAYLOAD_FRAME, None),
+    row(Kind::Rest,      Sender::Host,   &[Phase::Idle],                 false, 0,             None),
 ];
 
 impl Kind {

@@ -341,6 +341,27 @@ fn c6_a_compile_bomb_ends_at_its_cap_and_the_host_serves_on() {
 }
 
 #[test]
+fn what_a_large_message_needed_is_kept_for_the_next_and_given_back_soon() {
+    let bench = Bench::new();
+    let plugin = bench.component(&guest("greet-rust.wasm"), PluginType::Node);
+    let resident = || plugin.status().memory_bytes;
+    let name = |length: usize| json!({ "name": "x".repeat(length) });
+    assert!(call(&plugin, "greet", name(1)).is_ok());
+    let before = resident();
+    assert!(call(&plugin, "greet", name(1 << 20)).is_ok());
+    assert!(resident() > before + (2 << 20), "it has to be made anew for every call");
+    let began = Instant::now();
+    while resident() > before + (1 << 20) {
+        assert!(began.elapsed() < Duration::from_secs(10), "{before} bytes, and now {}", resident());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(began.elapsed() > Duration::from_millis(500), "too soon for whoever calls again at once");
+    let pid = plugin.worker_pid();
+    assert!(call(&plugin, "greet", name(1 << 20)).is_ok(), "it serves on");
+    assert_eq!((plugin.worker_pid(), plugin.status().starts), (pid, 1));
+}
+
+#[test]
 fn a_grant_above_the_ceiling_is_refused_and_recorded() {
     let bench = Bench::new();
     let tree = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@ use interprocess::os::unix::uds_local_socket::Stream;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
 use stockade_ipc::phase::Sender;
-use stockade_ipc::{Fault, FrameBuffer, Phase, Phases, ToHost, ToWorker, fds};
+use stockade_ipc::{Fault, FrameBuffer, Phase, Phases, Rest, ToHost, ToWorker, fds};
 use stockade_policy::stands;
 
 /// The host's end of a session: the socket, the phase it stands in, and half-read frames.
@@ -36,6 +36,9 @@ pub(crate) enum Progress {
     /// The peer is gone.
     End,
 }
+
+/// What small messages need, and an idle session may keep.
+const SMALL: usize = 64 * 1024;
 
 /// Linux 6.16: whether the peer may send descriptors.
 const SO_PASSRIGHTS: libc::c_int = 83;
@@ -168,12 +171,24 @@ impl Connection {
                 Err(e) => return Err(e.into()),
             }
         }
-        // One large payload must not stay with an idle session.
-        if self.outgoing.capacity() > 64 * 1024 {
+        Ok(true)
+    }
+
+    /// Whether it keeps the memory of a large message for the next one.
+    pub(crate) fn is_large(&self) -> bool {
+        self.incoming.is_large() || self.outgoing.capacity() > SMALL
+    }
+
+    /// Gives it back, and has the worker do the same.
+    pub(crate) fn rest(&mut self) -> Result<(), Fault> {
+        self.queue(&Rest.into())?;
+        // A worker that has read its last call has room for eight bytes; one that has not gets them before its next.
+        if self.flush(false).unwrap_or_default() {
             self.outgoing = Vec::new();
             self.sent = 0;
         }
-        Ok(true)
+        self.incoming.rest();
+        Ok(())
     }
 
     /// Sends a message with descriptors, at once and whole: whoever gets one has just asked and reads,

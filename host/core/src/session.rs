@@ -304,6 +304,18 @@ impl Session {
         Ok(self.calls)
     }
 
+    /// Whether it and its worker keep the memory of a large message for the next one.
+    pub(crate) fn is_large(&self) -> bool {
+        self.connection.is_large()
+    }
+
+    /// Has both give it back.
+    pub(crate) fn rest(&mut self) {
+        if let Err(fault) = self.connection.rest() {
+            self.condemn(Break::Fault(fault));
+        }
+    }
+
     /// Bytes that were received from the worker and sent to it since this was asked last.
     pub(crate) fn take_moved(&mut self) -> (u64, u64) {
         self.connection.take_moved()

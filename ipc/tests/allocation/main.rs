@@ -11,7 +11,7 @@ use stockade_ipc::bounds::CONTROL;
 use stockade_ipc::phase::Sender;
 use stockade_ipc::{
     Answer, Ask, Call, Compile, Compiled, Confined, Delegate, Delegated, FrameBuffer, Hello, Kind, Load,
-    Loaded, Log, PROTOCOL, Phases, Refused, Rejected, Return, ToHost, ToWorker,
+    Loaded, Log, PROTOCOL, Phases, Refused, Rejected, Rest, Return, ToHost, ToWorker,
 };
 
 use crate::shapes::Shapes;
@@ -121,7 +121,7 @@ fn b6_claimed_lengths_make_no_room() {
 const AHEAD: usize = 1 << 20;
 
 /// The shapes of every message, by kind.
-fn messages() -> [(Kind, Shapes); 15] {
+fn messages() -> [(Kind, Shapes); 16] {
     [
         (Kind::Hello, shapes::of::<Hello>()),
         (Kind::Confined, shapes::of::<Confined>()),
@@ -138,6 +138,7 @@ fn messages() -> [(Kind, Shapes); 15] {
         (Kind::Refused, shapes::of::<Refused>()),
         (Kind::Delegate, shapes::of::<Delegate>()),
         (Kind::Delegated, shapes::of::<Delegated>()),
+        (Kind::Rest, shapes::of::<Rest>()),
     ]
 }
 

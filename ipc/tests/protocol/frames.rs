@@ -106,7 +106,7 @@ fn b1_a_claim_over_its_limit_gets_no_room() {
 #[test]
 fn b4_unknown_kinds_other_versions_and_reserved_bytes_are_refused() {
     let phases = session(Phase::Calling);
-    for kind in (0..=255).filter(|kind| !(1..=15).contains(kind)) {
+    for kind in (0..=255).filter(|kind| !(1..=16).contains(kind)) {
         assert_eq!(judge(&phases, &header(0, kind)), Err(Fault::UnknownKind(kind)));
     }
     for protocol in (0..=255).filter(|&protocol| protocol != PROTOCOL) {
@@ -205,8 +205,11 @@ fn a_large_frame_leaves_no_large_buffer_with_an_idle_session() {
     let phases = session(Phase::Calling);
     let large = Return { call: 0, outcome: Outcome::Value("x".repeat(PAYLOAD)) };
     feed(&mut buffer, &framed(&large.into()));
-    assert!(buffer.next(Sender::Worker, &phases).unwrap().is_some());
-    assert!(buffer.space().len() <= CONTROL);
+    buffer.rest();
+    assert!(buffer.next(Sender::Worker, &phases).unwrap().is_some(), "a frame that has begun stays");
+    assert!(buffer.is_large());
+    buffer.rest();
+    assert!(!buffer.is_large() && buffer.space().len() <= CONTROL);
 }
 
 proptest! {

@@ -7,7 +7,7 @@ use stockade_ipc::phase::Sender;
 use stockade_ipc::{
     Answer, Ask, Bytes, Call, Compile, CompileFault, Compiled, Confined, Entry, Export, FileKind, FsError,
     Hello, HttpBody, HttpFault, HttpField, HttpInterest, HttpRequest, Import, Kind, Load, Loaded, Log,
-    LogLevel, Make, NewTime, Outcome, Param, Phase, Phases, Refused, Rejected, Return, Stat, ToHost,
+    LogLevel, Make, NewTime, Outcome, Param, Phase, Phases, Refused, Rejected, Rest, Return, Stat, ToHost,
     ToWorker, ToolError, Trap, WitType, World,
 };
 use stockade_policy::{Grant, Grants, GuestPath, HttpScheme, PluginType, Rule, Scope, Source};
@@ -303,5 +303,6 @@ pub(crate) fn to_worker() -> impl Strategy<Value = ToWorker> {
         (any::<u64>(), text(), text())
             .prop_map(|(call, tool, arguments)| Call { call, tool, arguments }.into()),
         answer().prop_map(ToWorker::Answer),
+        Just(Rest.into()),
     ]
 }

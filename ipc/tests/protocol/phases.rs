@@ -19,7 +19,7 @@ const LEGAL: [(Phase, &[(Kind, Phase)]); 6] = [
             (Kind::Refused, Phase::Loading),
         ],
     ),
-    (Phase::Idle, &[(Kind::Call, Phase::Calling)]),
+    (Phase::Idle, &[(Kind::Call, Phase::Calling), (Kind::Rest, Phase::Idle)]),
     (
         Phase::Calling,
         &[

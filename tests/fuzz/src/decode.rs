@@ -93,6 +93,7 @@ fn leads_to(phase: Phase, kind: Kind) -> Option<Phase> {
         (Phase::Loading, Kind::Rejected | Kind::Compiled) => Phase::Closed,
         (Phase::Loading, Kind::Refused) => Phase::Loading,
         (Phase::Idle, Kind::Call) => Phase::Calling,
+        (Phase::Idle, Kind::Rest) => Phase::Idle,
         (Phase::Calling, Kind::Return) => Phase::Idle,
         (
             Phase::Calling,

@@ -5,8 +5,8 @@ use stockade_ipc::{
     Answer, Ask, Bytes, Call, Compile, CompileFault, Compiled, Confined, Delegate, Delegated, Entry, Export,
     FileKind, FsError, FunctionCall, Hello, HttpBody, HttpInterest, HttpRequest, Import, Kind, Load, Loaded,
     Log, LogLevel, Make, ModelFunction, ModelMessage, ModelReply, ModelRequest, ModelResponse, NewTime,
-    Outcome, PROTOCOL, Param, Refused, Rejected, Return, Stat, ToHost, ToWorker, ToolError, ToolInfo, Trap,
-    WitType, World,
+    Outcome, PROTOCOL, Param, Refused, Rejected, Rest, Return, Stat, ToHost, ToWorker, ToolError, ToolInfo,
+    Trap, WitType, World,
 };
 use stockade_package::archive::{Interfaces, Parts, pack};
 use stockade_policy::{Budget, Grant, Grants, GuestPath, HttpScheme, Rule, Scope, Source};
@@ -212,6 +212,7 @@ pub fn to_worker() -> Vec<ToWorker> {
         }),
         ToWorker::Answer(Answer::Config(Some("true".into()))),
         ToWorker::Answer(Answer::Config(None)),
+        Rest.into(),
         ToWorker::Delegated(Delegated::Denied),
         ToWorker::Delegated(Delegated::Tools(vec![ToolInfo {
             name: "a/b#c".into(),
@@ -272,7 +273,7 @@ pub fn decode() -> Vec<Vec<u8>> {
     for message in to_worker() {
         let steps = match message {
             ToWorker::Load(_) | ToWorker::Compile(_) => 2,
-            ToWorker::Call(_) => 4,
+            ToWorker::Call(_) | ToWorker::Rest(_) => 4,
             ToWorker::Answer(_) | ToWorker::Delegated(_) => 5,
         };
         let mut stream = vec![setting(false, false, false, steps), 0];

@@ -14,6 +14,7 @@ mod fs;
 mod http;
 mod io;
 mod json;
+mod kept;
 mod kv;
 mod limits;
 mod link;
@@ -102,12 +103,17 @@ fn component(engine: &Engine, artifact: Vec<OwnedFd>) -> Result<Component, Worke
 }
 
 fn serve(mut plugin: Plugin) -> Result<std::convert::Infallible, WorkerError> {
+    kept::keep();
     plugin.state().tell(Loaded);
     loop {
         match plugin.state().host.hear(false)? {
             (ToWorker::Call(call), _) => {
                 let outcome = plugin.call(&call);
                 plugin.state().tell(Return { call: call.call, outcome });
+            }
+            (ToWorker::Rest(_), _) => {
+                plugin.state().host.rest();
+                kept::give_back();
             }
             _ => return Err(WorkerError::Unexpected),
         }

@@ -23,6 +23,8 @@ pub(crate) trait Host: Send + Sync {
     fn tell(&mut self, message: &ToHost) -> Result<(), SealError>;
     /// Waits for its next message; descriptors come only where the filter lets them.
     fn hear(&mut self, with_files: bool) -> Result<(ToWorker, Vec<OwnedFd>), SealError>;
+    /// Nothing is to be told or heard for a while.
+    fn rest(&mut self) {}
 }
 
 impl Host for Channel {
@@ -36,6 +38,10 @@ impl Host for Channel {
         } else {
             self.receive().map(|message| (message, Vec::new()))
         }
+    }
+
+    fn rest(&mut self) {
+        Channel::rest(self);
     }
 }
 

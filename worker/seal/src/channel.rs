@@ -68,6 +68,12 @@ impl Channel {
         Ok(())
     }
 
+    /// Gives back the memory that it keeps for large messages.
+    pub fn rest(&mut self) {
+        self.outgoing = Vec::new();
+        self.incoming.rest();
+    }
+
     /// Waits for the host's next message.
     pub fn receive(&mut self) -> Result<ToWorker, SealError> {
         loop {

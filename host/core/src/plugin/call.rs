@@ -344,6 +344,9 @@ impl Inner {
         let mut free = self.free();
         let room = free.len() < self.supervision.workers as usize;
         if room && !session.watch().is_retired() && !self.held.load(Ordering::Acquire) {
+            if session.is_large() && !self.large.swap(true, Ordering::AcqRel) {
+                self.host.0.keeper.look_at(self.broker.number(), self.me.clone());
+            }
             free.push((Instant::now(), session));
         } else {
             drop(free);

@@ -16,6 +16,9 @@ use crate::supervise::{Isolation, Refusal, Start};
 /// A worker that could not be started is not tried again before this.
 const NEXT_TRY: Duration = Duration::from_millis(100);
 
+/// How long the memory of a large message is kept for the next one.
+const REST: Duration = Duration::from_secs(1);
+
 /// How soon it is looked again whether a call that is ending has ended.
 const SOON: Duration = Duration::from_millis(20);
 
@@ -179,7 +182,28 @@ impl Inner {
         self.bury();
         let idle = self.supervision.idle.and_then(|most| self.end_idle(most, now));
         let again = if self.supervision.start == Start::Kept { self.keep(now) } else { None };
-        [idle, again].into_iter().flatten().min()
+        [idle, again, self.rest(now)].into_iter().flatten().min()
+    }
+
+    /// Has workers without calls give back what large messages needed; when to look again.
+    fn rest(&self, now: Instant) -> Option<Instant> {
+        let mut next = None;
+        let mut free = self.free();
+        for (since, session) in free.iter_mut().filter(|(_, session)| session.is_large()) {
+            let at = *since + REST;
+            if at <= now {
+                session.rest();
+            } else {
+                next = Some(next.map_or(at, |next: Instant| next.min(at)));
+            }
+        }
+        // Those that have a call come back here.
+        let next = next.or_else(|| (self.line.running() > 0).then_some(now + REST));
+        let large = self.large.load(Ordering::Acquire);
+        if next.is_none() && large {
+            self.large.store(false, Ordering::Release);
+        }
+        next.filter(|_| large)
     }
 
     /// Takes out what has ended by itself.

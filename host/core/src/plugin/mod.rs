@@ -97,6 +97,8 @@ struct Inner {
     breaker: Mutex<Option<Breaker>>,
     /// Whether somebody wants it to have a worker: not after its workers were idle.
     wanted: AtomicBool,
+    /// One of its sessions may keep the memory of a large message, and the keeper knows.
+    large: AtomicBool,
     /// An operator has stopped it.
     held: AtomicBool,
     /// Why it never runs again.
@@ -128,6 +130,7 @@ impl Plugin {
             restarts: Mutex::new(Restarts::up_to(host.0.restarts_per_second, now)),
             breaker: Mutex::new(supervision.breaker.map(Breaker::new)),
             wanted: AtomicBool::new(supervision.start != Start::OnCall),
+            large: AtomicBool::new(false),
             held: AtomicBool::new(false),
             withdrawn: OnceLock::new(),
             until: [host.approved_until(&made.load.grants), made.trusted_until].into_iter().flatten().min(),
