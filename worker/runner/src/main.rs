@@ -110,6 +110,7 @@ fn serve(mut plugin: Plugin) -> Result<std::convert::Infallible, WorkerError> {
             (ToWorker::Call(call), _) => {
                 let outcome = plugin.call(&call);
                 plugin.state().tell(Return { call: call.call, outcome });
+                plugin.clear();
             }
             (ToWorker::Rest(_), _) => {
                 plugin.state().host.rest();

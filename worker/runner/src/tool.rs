@@ -61,6 +61,8 @@ enum Rest {
     State(Box<State>),
     /// The instance too.
     Instance(Box<Store<State>>, Instance),
+    /// The instance's memory, until it is given back: whoever waits for the outcome need not wait for that.
+    Spent(Box<Store<State>>),
     /// Taken by the call that runs.
     Busy,
 }
@@ -98,12 +100,14 @@ impl Plugin {
         Plugin { linked, reuse, rest: Rest::State(Box::new(state)) }
     }
 
-    /// Runs one call. What the guest printed is sent before its outcome is.
+    /// Runs one call. What the guest printed is sent before its outcome is, which the caller sends before
+    /// [`clear`](Self::clear).
     pub(crate) fn call(&mut self, call: &Call) -> Outcome {
+        self.clear();
         let (mut store, instance) = match std::mem::replace(&mut self.rest, Rest::Busy) {
             Rest::Instance(store, instance) => (store, Some(instance)),
             Rest::State(state) => (new_store(self.linked.component.engine(), *state), None),
-            Rest::Busy => unreachable!("calls do not overlap"),
+            Rest::Spent(_) | Rest::Busy => unreachable!("calls do not overlap"),
         };
         let run = instance.map_or_else(|| self.linked.component.instantiate(&mut *store), Ok);
         let run = run.and_then(|instance| Ok((instance, self.run(&mut store, instance, call)?)));
@@ -117,20 +121,28 @@ impl Plugin {
         };
         self.rest = match instance {
             Some(instance) => Rest::Instance(store, instance),
-            None => {
+            None => Rest::Spent(store),
+        };
+        outcome
+    }
+
+    /// Lets go of an instance that has had its call.
+    pub(crate) fn clear(&mut self) {
+        self.rest = match std::mem::replace(&mut self.rest, Rest::Busy) {
+            Rest::Spent(store) => {
                 let mut state = store.into_data();
                 state.renew();
                 Rest::State(Box::new(state))
             }
+            other => other,
         };
-        outcome
     }
 
     /// What the host is told with, between calls.
     pub(crate) fn state(&mut self) -> &mut State {
         match &mut self.rest {
             Rest::State(state) => state,
-            Rest::Instance(store, _) => store.data_mut(),
+            Rest::Instance(store, _) | Rest::Spent(store) => store.data_mut(),
             Rest::Busy => unreachable!("between calls nothing runs"),
         }
     }
