@@ -74,9 +74,11 @@ fn main() {
     let quick = arguments.iter().any(|argument| argument == "--quick");
     let as_json = arguments.iter().any(|argument| argument == "--json");
     let (starts, calls, workers) = if quick { (100, 20_000, 20) } else { (500, 200_000, 200) };
-
-    let only =
-        arguments.iter().position(|argument| argument == "--only").and_then(|at| arguments.get(at + 1));
+    let option = |name: &str| {
+        arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1))
+    };
+    let workers = option("--workers").map_or(workers, |count| count.parse().expect("--workers has a number"));
+    let only = option("--only");
     let wanted = |name: &str| only.is_none_or(|only| name.contains(only.as_str()));
 
     if arguments.iter().any(|argument| argument == "--peers") {
@@ -417,22 +419,49 @@ async fn alone(address: &str) {
 }
 
 /// Proportional set size of idle workers; readable as root, or where the worker's user namespace is ours.
-fn memory(count: usize) -> Option<Figure> {
-    Some(Figure {
-        what: format!("PSS of one idle worker of {count}"),
+/// What so many idle workers take, by themselves and with all that the kernel and the host keep for them.
+fn memory(count: usize) -> Vec<Figure> {
+    let bench = Bench::new();
+    let before = available();
+    let plugins = idle_workers(&bench, count);
+    let taken = before.zip(available()).map(|(before, after)| (before - after) / count as f64);
+    let figure = |what: String, value, goal| Figure {
+        what,
         floor: String::new(),
-        value: Spread::of(idle_workers(count)?)?,
+        value,
         base: None,
-        goal: "≤ 512 KiB",
+        goal,
         unit: "KiB",
-    })
+    };
+    let own = sizes(&plugins).and_then(Spread::of);
+    let own = own.map(|own| figure(format!("PSS of one idle worker of {count}"), own, "≤ 512 KiB"));
+    let all = taken.map(|taken| {
+        figure(
+            format!("the machine's memory for one worker of {count}, kernel and host too"),
+            Spread::once(taken),
+            "",
+        )
+    });
+    own.into_iter().chain(all).collect()
 }
 
-fn idle_workers(count: usize) -> Option<Vec<f64>> {
-    let bench = Bench::new();
-    let plugins: Vec<Plugin> = (0..count).map(|_| greeter(&bench, false)).collect();
+/// Plugins that have served one call.
+fn idle_workers(bench: &Bench, count: usize) -> Vec<Plugin> {
+    let plugins: Vec<Plugin> = (0..count).map(|_| greeter(bench, false)).collect();
     plugins.iter().for_each(greet);
+    plugins
+}
+
+/// The proportional set size of each one's worker, where they may be read.
+fn sizes(plugins: &[Plugin]) -> Option<Vec<f64>> {
     plugins.iter().map(|plugin| pss(plugin.worker_pid()?)).collect()
+}
+
+/// The memory that the machine can still give, in KiB.
+fn available() -> Option<f64> {
+    let all = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = all.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().trim_end_matches("kB").trim().parse().ok()
 }
 
 /// Proportional set size of a process in KiB, where it may be read.

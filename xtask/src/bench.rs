@@ -19,6 +19,9 @@ pub(crate) struct Options {
     /// beside.
     #[arg(long, value_name = "KIND")]
     only: Option<String>,
+    /// So many workers at once, for their memory.
+    #[arg(long, value_name = "COUNT")]
+    workers: Option<u32>,
     /// Instead, the same beside programs of others, which are fetched or built the first time (minutes): wasmtime's own,
     /// the component in-process, go-plugin, bubblewrap.
     #[arg(long)]
@@ -36,6 +39,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     command.args(["bench", "--quiet", "--package", "stockade-tests", "--bench", "figures", "--"]);
     if let Some(only) = &options.only {
         command.args(["--only", only]);
+    }
+    if let Some(workers) = options.workers {
+        command.args(["--workers", &workers.to_string()]);
     }
     command.args(options.quick.then_some("--quick")).args(options.json.then_some("--json"));
     command.env("STOCKADE_DIST", workspace::dist()?).env("STOCKADE_GUESTS", workspace::guests()?);

@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use stockade_host::{Namespaces, Plugin};
 use stockade_tests::{Bench, dist, guest};
 
-use super::{ARGUMENTS, Spread, empty_program, greet, greeter, idle_workers, start_again, timed};
+use super::{ARGUMENTS, Spread, empty_program, greet, greeter, idle_workers, sizes, start_again, timed};
 
 /// Calls of one turn: enough that the first of them, which finds cold caches, is no hundredth.
 const AT_ONCE: usize = 1000;
@@ -65,7 +65,7 @@ impl Way for Stockade {
     }
 
     fn memory(&mut self, count: usize) -> Vec<f64> {
-        idle_workers(count).unwrap_or_default()
+        sizes(&idle_workers(&Bench::new(), count)).unwrap_or_default()
     }
 }
 
