@@ -331,7 +331,7 @@ fn read_files(times: usize) -> Vec<Figure> {
     let package = Package::open(&tour, Some(PluginType::QualityGate)).expect("the guest is built");
     let load = LoadRequest::new(package).grant(GrantRequest::read_tree(folder.path(), root));
     let plugin = bench.host.load_blocking(load).expect("it loads");
-    let patient = CallOptions { deadline: Some(Duration::from_secs(60)) };
+    let patient = CallOptions::within(Duration::from_secs(60));
 
     let last_number = |text: &str| {
         let digits = text.rsplit(|c: char| !c.is_ascii_digit()).find(|part| !part.is_empty());

@@ -102,7 +102,7 @@ pub fn is_confined_and_serves(bench: &Bench) {
         assert_eq!(value(&call(&plugin, "echo", json!(tool))), json!(tool));
         let pid = plugin.worker_pid().expect("it runs");
         let before = seen(layer, operation, Decision::Killed);
-        let short = CallOptions { deadline: Some(Duration::from_millis(300)) };
+        let short = CallOptions::within(Duration::from_millis(300));
         let outcome = plugin.call_blocking(tool, &arguments.to_string(), short);
         assert_eq!(code(&outcome), expected, "{tool}: {outcome:?}");
         assert_eq!(seen(layer, operation, Decision::Killed), before + 1, "{tool} is recorded once");

@@ -58,7 +58,7 @@ fn greet_of_every_toolchain_with_and_without_wasi_runs() {
         }
         let plugin = bench.component(&file, PluginType::Node);
         // An interpreter's first breath can take a second on a busy machine.
-        let patient = CallOptions { deadline: Some(Duration::from_secs(60)) };
+        let patient = CallOptions::within(Duration::from_secs(60));
         let outcome = plugin.call_blocking("greet", r#"{"name":"Ada"}"#, patient);
         assert!(value(&outcome).as_str().unwrap().contains("Ada"), "{name}: {outcome:?}");
     }
@@ -222,7 +222,7 @@ fn hostile_tools_are_refused_one_by_one_and_leave_records() {
     symlink("/etc/passwd", tree.path().join("link")).unwrap();
     fs::write(tree.path().join("inside"), "x").unwrap();
     let plugin = plugin(&bench, "hostile", PluginType::QualityGate, Some(tree.path()));
-    let patient = CallOptions { deadline: Some(Duration::from_secs(30)) };
+    let patient = CallOptions::within(Duration::from_secs(30));
     let operations = BTreeMap::from([
         ("read_outside", "fs.read"),
         ("dot_dot", "fs.read"),
@@ -259,7 +259,7 @@ fn hostile_tools_are_refused_one_by_one_and_leave_records() {
     assert!(!outcome.is_ok(), "{:?}", outcome.status);
 
     for tool in ["endless_loop", "sleep_forever"] {
-        let short = CallOptions { deadline: Some(Duration::from_millis(300)) };
+        let short = CallOptions::within(Duration::from_millis(300));
         let outcome = plugin.call_blocking(tool, "{}", short);
         assert_eq!((outcome.status, code(&outcome)), (Status::Killed, "deadline"), "{tool}");
     }

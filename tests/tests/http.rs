@@ -268,7 +268,7 @@ fn d7_responses_that_do_not_end_cost_their_reader_only() {
     {
         let began = Instant::now();
         let arguments = json!({ "method": "GET", "url": url, "headers": [], "body": null }).to_string();
-        let short = CallOptions { deadline: Some(Duration::from_millis(200)) };
+        let short = CallOptions::within(Duration::from_millis(200));
         // The deadline comes before the next worker has started, where the machine is busy.
         let code = code(&plugin.call_blocking("fetch", &arguments, short));
         assert!(["deadline", "timed-out"].contains(&code), "{url}: {code}");
@@ -359,7 +359,7 @@ fn d14_too_many_requests_are_refused_and_counted() {
     // Seventeen at once: one is refused, and no deadline is needed to see it.
     let urls = vec![url.clone(); 17];
     let arguments = json!({ "urls": urls }).to_string();
-    let short = CallOptions { deadline: Some(Duration::from_millis(300)) };
+    let short = CallOptions::within(Duration::from_millis(300));
     assert_eq!(code(&plugin.call_blocking("fetch-all", &arguments, short)), "deadline");
     let quota = || stage.bench.found(Layer::Limits, "http", Decision::Denied);
     assert_eq!(quota().len(), 1);
@@ -392,7 +392,7 @@ fn requests_that_nobody_waits_for_are_over() {
         let url = format!("http://{authority}/blocks?100000");
         assert_eq!(told(&plugin, "abandon", json!({ "url": url, "times": 30 })).unwrap(), json!(30));
         // A call that ends at its deadline, with its worker.
-        let short = CallOptions { deadline: Some(Duration::from_millis(100)) };
+        let short = CallOptions::within(Duration::from_millis(100));
         let arguments = json!({ "url": format!("http://{authority}/halfway") }).to_string();
         assert_eq!(code(&plugin.call_blocking("count", &arguments, short)), "deadline");
         assert!(get(&plugin, &format!("http://{authority}/hello")).is_ok());
@@ -517,7 +517,7 @@ fn a_python_component_fetches_under_grants_and_has_no_socket() {
         .allow_addresses("127.0.0.0/8".parse().unwrap());
     let plugin = bench.host.load_blocking(request).unwrap();
     let said = |export: &str, arguments: Json| {
-        let patient = CallOptions { deadline: Some(Duration::from_secs(60)) };
+        let patient = CallOptions::within(Duration::from_secs(60));
         let outcome = plugin.call_blocking(export, &arguments.to_string(), patient);
         if outcome.is_ok() { Ok(value(&outcome)) } else { Err(outcome.reason.expect("a reason").message) }
     };

@@ -256,7 +256,7 @@ fn what_was_not_billed_is_given_back_and_what_may_have_been_is_not() {
     assert_eq!(spent(&plugin, before), [1, 140, 80 + 500]);
     // Past its deadline, or cancelled: the connection is closed, and what was taken stays taken.
     let before = left(&plugin);
-    let options = CallOptions { deadline: Some(Duration::from_millis(200)) };
+    let options = CallOptions::within(Duration::from_millis(200));
     let arguments = json!({ "model": "small", "text": "wait 10000", "max-tokens": null }).to_string();
     assert_eq!(code(&plugin.call_blocking("ask", &arguments, options)), "deadline");
     assert_eq!(spent(&plugin, before), [1, 142, 84 + 500]);

@@ -296,7 +296,7 @@ fn a51_a_worker_past_its_deadline_is_killed_and_the_next_call_works() {
     let (bench, plugin) = probe(Namespaces::Cheap);
     let allowance = Duration::from_millis(200);
     let began = Instant::now();
-    let outcome = plugin.call_blocking("spin", "{}", CallOptions { deadline: Some(allowance) });
+    let outcome = plugin.call_blocking("spin", "{}", CallOptions::within(allowance));
     assert_eq!(code(&outcome), "deadline");
     assert!(began.elapsed() >= allowance);
     assert!(began.elapsed() < allowance + Duration::from_secs(1), "{:?}", began.elapsed());
@@ -335,7 +335,7 @@ fn workers_that_die_in_a_row_start_ever_later() {
         let outcome = call(&plugin, "exit", json!({ "code": 1 }));
         assert_eq!(code(&outcome), "worker-died");
     }
-    let short = CallOptions { deadline: Some(Duration::from_millis(20)) };
+    let short = CallOptions::within(Duration::from_millis(20));
     let outcome = plugin.call_blocking("echo", "1", short);
     assert_eq!(code(&outcome), "backing-off");
     // Given the time, it comes back, and a success makes it all forgotten.

@@ -98,7 +98,7 @@ fn b2_half_a_frame_then_silence_ends_at_the_deadline() {
     let plugin = bench.probe(PluginType::Node, &[]);
     // Half a frame, and then the frame of the probe's own return inside of it: never whole.
     let half = bytes(&[&header(60_000, 12), b"half"]);
-    let deadline = stockade_host::CallOptions { deadline: Some(std::time::Duration::from_millis(300)) };
+    let deadline = stockade_host::CallOptions::within(std::time::Duration::from_millis(300));
     let outcome = plugin.call_blocking("bytes", &half.to_string(), deadline);
     assert_eq!(code(&outcome), "deadline");
 }

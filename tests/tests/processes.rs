@@ -23,7 +23,7 @@ use stockade_tests::{
 /// How long anything of a host may outlive it.
 const GONE: Duration = Duration::from_secs(1);
 
-const LONG: CallOptions = CallOptions { deadline: Some(Duration::from_secs(60)) };
+const LONG: CallOptions = CallOptions::within(Duration::from_secs(60));
 
 /// From here on, what loses its parent below this process becomes its child: it can be counted, and how
 /// it ended can be seen.
@@ -513,7 +513,7 @@ fn g3_a_host_that_gives_up_root_too_late_keeps_answering() {
     nix::unistd::setresgid(nobody.into(), nobody.into(), nobody.into()).expect("root may");
     nix::unistd::setresuid(nobody.into(), nobody.into(), nobody.into()).expect("root may");
     let began = Instant::now();
-    let short = CallOptions { deadline: Some(Duration::from_millis(200)) };
+    let short = CallOptions::within(Duration::from_millis(200));
     let outcome = spinning.call_blocking("spin", "{}", short);
     assert_eq!(code(&outcome), "deadline", "{outcome:?}");
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());

@@ -193,7 +193,7 @@ fn the_deadline_counts_from_the_call_on_and_the_line_has_an_end() {
     let plugin = bench.host.load_blocking(LoadRequest::new(package).supervision(supervision)).unwrap();
     let call = |milliseconds| {
         let plugin = plugin.clone();
-        let options = CallOptions { deadline: Some(Duration::from_millis(milliseconds)) };
+        let options = CallOptions::within(Duration::from_millis(milliseconds));
         std::thread::spawn(move || plugin.call_blocking("spin", "{}", options))
     };
     let running = call(1_000);
@@ -212,12 +212,46 @@ fn the_deadline_counts_from_the_call_on_and_the_line_has_an_end() {
 }
 
 #[test]
+fn one_caller_with_many_calls_does_not_keep_another_waiting() {
+    let bench = Bench::with_probe(stockade_host::Namespaces::Cheap);
+    let package = probe_package(&bench.state.path().join("probe"), PluginType::Node);
+    let supervision = Supervision { queue: 3, ..Supervision::default() };
+    let plugin = bench.host.load_blocking(LoadRequest::new(package).supervision(supervision)).unwrap();
+    let first = plugin.clone();
+    let running = std::thread::spawn(move || {
+        first.call_blocking("spin", "{}", CallOptions::within(Duration::from_secs(1)))
+    });
+    until("the call", || plugin.running() == 1);
+    let (ended, order) = std::sync::mpsc::channel();
+    let call = |caller, waiting: u32| {
+        let (plugin, ended) = (plugin.clone(), ended.clone());
+        let options = CallOptions { caller, ..CallOptions::within(Duration::from_secs(30)) };
+        let watched = plugin.clone();
+        std::thread::spawn(move || {
+            let outcome = plugin.call_blocking("echo", "1", options);
+            ended.send((caller, outcome)).expect("somebody waits");
+        });
+        until("the line", || watched.status().waiting == waiting);
+    };
+    (1..=3).for_each(|waiting| call(1, waiting));
+    // As full as may be, so that this one displaces the other caller's last, and is served after its first.
+    call(2, 3);
+    let (caller, outcome) = order.recv_timeout(Duration::from_secs(30)).expect("it is told at once");
+    assert_eq!((caller, code(&outcome)), (1, "queue-full"));
+    assert_eq!(code(&running.join().unwrap()), "deadline");
+    let rest: Vec<_> =
+        (0..3).map(|_| order.recv_timeout(Duration::from_secs(30)).expect("it ends")).collect();
+    assert!(rest.iter().all(|(_, outcome)| outcome.is_ok()), "{rest:?}");
+    assert_eq!(rest.iter().map(|(caller, _)| *caller).collect::<Vec<_>>(), [1, 2, 1]);
+}
+
+#[test]
 fn several_workers_run_several_calls() {
     let bench = Bench::with_probe(stockade_host::Namespaces::Cheap);
     let package = probe_package(&bench.state.path().join("probe"), PluginType::Node);
     let supervision = Supervision { workers: 3, ..Supervision::default() };
     let plugin = bench.host.load_blocking(LoadRequest::new(package).supervision(supervision)).unwrap();
-    let options = CallOptions { deadline: Some(Duration::from_millis(300)) };
+    let options = CallOptions::within(Duration::from_millis(300));
     std::thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| assert_eq!(code(&plugin.call_blocking("spin", "{}", options)), "deadline"));

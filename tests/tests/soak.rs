@@ -119,8 +119,7 @@ fn hostile_session(plugin: &Plugin, number: usize) {
         Some("deadline") => Duration::from_millis(5),
         _ => Duration::from_secs(20),
     };
-    let outcome =
-        plugin.call_blocking(tool, &arguments.to_string(), CallOptions { deadline: Some(deadline) });
+    let outcome = plugin.call_blocking(tool, &arguments.to_string(), CallOptions::within(deadline));
     match expected {
         Some(expected) => assert_eq!(code(&outcome), expected, "{tool}: {outcome:?}"),
         None => {
@@ -416,7 +415,7 @@ fn is_idle() -> bool {
 fn hog(bench: &Bench, done: &AtomicBool) {
     let plugin = bench.probe(PluginType::Node, &[]);
     while !done.load(Ordering::Relaxed) {
-        let slice = CallOptions { deadline: Some(Duration::from_millis(400)) };
+        let slice = CallOptions::within(Duration::from_millis(400));
         assert_eq!(code(&plugin.call_blocking("spin", "{}", slice)), "deadline");
         assert_eq!(value(&call(&plugin, "echo", json!(1))), json!(1));
     }
@@ -457,7 +456,7 @@ fn g17_plugins_that_all_crash_are_slowed_down_and_others_serve() {
                 threads.spawn(move || {
                     while began.elapsed() < storm {
                         for plugin in part {
-                            let impatient = CallOptions { deadline: Some(Duration::from_millis(20)) };
+                            let impatient = CallOptions::within(Duration::from_millis(20));
                             let outcome = plugin.call_blocking("exit", r#"{"code":1}"#, impatient);
                             match code(&outcome) {
                                 // A deadline, where the machine is busy enough.
@@ -488,7 +487,7 @@ fn g17_plugins_that_all_crash_are_slowed_down_and_others_serve() {
         assert!(waited > died || died <= 2 * PLUGINS, "{died} died, and {waited} were put off");
         // Given the time, each comes back.
         for plugin in crashing.iter().step_by(10) {
-            let patient = CallOptions { deadline: Some(Duration::from_secs(30)) };
+            let patient = CallOptions::within(Duration::from_secs(30));
             assert_eq!(value(&plugin.call_blocking("echo", "1", patient)), json!(1));
         }
         drop(crashing);

@@ -88,8 +88,7 @@ fn a49_g13_the_processor_limit_ends_a_worker_whose_host_ignores_its_signal() {
         // SAFETY: the limit is only read, and nothing is asked to be written.
         let set = unsafe { libc::prlimit(pid, libc::RLIMIT_CPU, &raw const second, std::ptr::null_mut()) };
         assert_eq!(set, 0, "{}", Errno::last());
-        let outcome =
-            plugin.call_blocking("spin", "{}", CallOptions { deadline: Some(Duration::from_secs(20)) });
+        let outcome = plugin.call_blocking("spin", "{}", CallOptions::within(Duration::from_secs(20)));
         assert_eq!(code(&outcome), "worker-died", "{outcome:?}");
         assert_eq!(bench.found(Layer::Limits, "launch", Decision::Killed).len(), 1);
     });
@@ -682,8 +681,7 @@ fn g13_output_that_nobody_reads_does_not_end_a_host() {
         let plugin = bench.probe(PluginType::Node, &[]);
         // Its connection is gone when the next call is sent: an error to see, not a signal to die of.
         let pid = plugin.worker_pid().expect("it runs");
-        let outcome =
-            plugin.call_blocking("hang_up", "{}", CallOptions { deadline: Some(Duration::from_secs(5)) });
+        let outcome = plugin.call_blocking("hang_up", "{}", CallOptions::within(Duration::from_secs(5)));
         assert_eq!(code(&outcome), "protocol-fault", "{outcome:?}");
         assert_eq!(parent(pid), None);
         is_confined_and_serves(&bench);

@@ -235,7 +235,7 @@ fn a_callers_deadline_ends_the_call_that_it_made() {
     let agent = bench.host.load_blocking(agent).unwrap();
     let sleeper = bench.probe(PluginType::Node, &[]);
     let pid = sleeper.worker_pid().unwrap();
-    let options = CallOptions { deadline: Some(Duration::from_millis(300)) };
+    let options = CallOptions::within(Duration::from_millis(300));
     let began = Instant::now();
     let arguments = json!({ "kind": "tool", "name": "stockade/probe#spin" }).to_string();
     let outcome = agent.call_blocking("delegate", &arguments, options);

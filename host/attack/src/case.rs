@@ -135,7 +135,7 @@ impl<'a> GuestBench<'a> {
         arguments: &str,
         deadline: Option<Duration>,
     ) -> Outcome {
-        plugin.call_blocking(tool, arguments, CallOptions { deadline })
+        plugin.call_blocking(tool, arguments, CallOptions { deadline, ..CallOptions::default() })
     }
 }
 

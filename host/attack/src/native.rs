@@ -213,7 +213,7 @@ fn attempt(attack: &Attack, variant: usize, again: usize, fixtures: &Fixtures, b
     match load(attack, attempt.plugin.clone(), fixtures, bench) {
         Ok(plugin) => {
             let document = json!({ "id": attack.id, "variant": variant, "fixtures": fixtures.document() });
-            let options = CallOptions { deadline: Some(deadline) };
+            let options = CallOptions::within(deadline);
             let outcome = plugin.call_blocking("attempt", &bench::arguments(&document.to_string()), options);
             attempt.elapsed = outcome.elapsed;
             attempt.came = came(outcome);

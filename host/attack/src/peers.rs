@@ -144,9 +144,13 @@ fn in_a_call(peer: &Peer, plugin: String, bench: &Bench) -> Attempt {
     let (code, said, elapsed) = match bench.load(plugin.clone(), PluginType::Node, None) {
         Ok(loaded) => {
             let deadline = Some(Duration::from_millis(peer.deadline_ms));
-            let first = answer(loaded.call_blocking("peer", &arguments, CallOptions { deadline }));
+            let first = answer(loaded.call_blocking(
+                "peer",
+                &arguments,
+                CallOptions { deadline, ..CallOptions::default() },
+            ));
             next = peer.next.as_ref().map(|_| {
-                let options = CallOptions { deadline: Some(NEXT_TIME) };
+                let options = CallOptions::within(NEXT_TIME);
                 answer(loaded.call_blocking("echo", &bench::arguments("next"), options)).0
             });
             first
@@ -174,7 +178,7 @@ fn at_boot(peer: &Peer, plugin: String, place: &Place<'_>) -> Result<Attempt, At
     let loaded = boot.load(plugin.clone());
     let (code, said) = match &loaded {
         Ok(loaded) => {
-            let options = CallOptions { deadline: Some(Duration::from_millis(peer.deadline_ms)) };
+            let options = CallOptions::within(Duration::from_millis(peer.deadline_ms));
             let (code, said, _) = answer(loaded.call_blocking("echo", &bench::arguments("boot"), options));
             (code, said)
         }

@@ -22,7 +22,8 @@ pub(crate) fn run(arguments: Run) -> Result<Exit, Failure> {
         arguments.deadline.as_deref().map(|text| value::duration("--deadline", text)).transpose()?;
     let json = value::arguments(&arguments.arguments)?;
     let (host, plugins) = load(&arguments.loading, &arguments.places, arguments.observe)?;
-    let outcome = plugins[0].call_blocking(&arguments.tool, &json, CallOptions { deadline });
+    let outcome =
+        plugins[0].call_blocking(&arguments.tool, &json, CallOptions { deadline, ..CallOptions::default() });
     host.stop_blocking();
     if arguments.observe {
         let name = safe(plugins[0].name());

@@ -375,12 +375,13 @@ async fn answered<O: Operations>(request: Request, operations: &O, uid: u32) -> 
             Reply::Tools(PluginTools { plugin, tools: tools.collect() })
         }
         Request::Call { plugin, tool, arguments, deadline_ms } => {
-            let options = CallOptions { deadline: deadline_ms.map(milliseconds) };
+            let options = CallOptions { deadline: deadline_ms.map(milliseconds), caller: u64::from(uid) };
             let found = find(host, &plugin)?;
             Reply::Called(CallResult::from(found.call(&tool, &arguments, options).await))
         }
         Request::Emit { event, payload, fail_fast, deadline_ms } => {
-            let options = EmitOptions { fail_fast, deadline: deadline_ms.map(milliseconds) };
+            let deadline = deadline_ms.map(milliseconds);
+            let options = EmitOptions { fail_fast, deadline, caller: u64::from(uid) };
             let told = host.emit(&event, &payload, options).await;
             Reply::Emitted(told.into_iter().map(EmitResult::from).collect())
         }

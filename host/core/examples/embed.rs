@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let grant = GrantRequest::read_tree(tree, GuestPath::parse("/src")?);
     let plugin = host.load(LoadRequest::new(Package::open(plugin, None)?).grant(grant)).await?;
 
-    let options = CallOptions { deadline: Some(Duration::from_secs(30)) };
+    let options = CallOptions::within(Duration::from_secs(30));
     let outcome = plugin.call("scan", r#"{"path":"/src"}"#, options).await;
     match outcome.value {
         Some(report) => println!("{report}"),

@@ -15,6 +15,8 @@ pub struct EmitOptions {
     pub fail_fast: bool,
     /// Of each call; the plugin's default if not said.
     pub deadline: Option<Duration>,
+    /// As [`CallOptions::caller`].
+    pub caller: u64,
 }
 
 /// What one plugin made of an event.
@@ -33,7 +35,7 @@ impl Host {
     /// the arguments of the tools that the hooks name.
     pub async fn emit(&self, event: &str, payload: &str, options: EmitOptions) -> Vec<Told> {
         let hooked = self.hooked(event);
-        let call = CallOptions { deadline: options.deadline };
+        let call = CallOptions { deadline: options.deadline, caller: options.caller };
         if !options.fail_fast {
             let payload: std::sync::Arc<str> = payload.into();
             let calls: Vec<_> = hooked

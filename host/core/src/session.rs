@@ -20,6 +20,7 @@ use crate::log::LogGate;
 use crate::reap::Ended;
 use crate::registry::Caller;
 use crate::sentinel::{Sentinel, Watch};
+use crate::supervise::Who;
 use crate::trail::Unrecorded;
 
 /// A worker that is loaded and takes calls.
@@ -58,6 +59,18 @@ pub(crate) struct Order {
     pub(crate) allowance: Duration,
     /// Which plugin makes it, where one does.
     pub(crate) caller: Option<Caller>,
+    /// In whose name, where none does.
+    pub(crate) on_behalf: u64,
+}
+
+impl Order {
+    /// Whose turn it is, when it is this call's.
+    pub(crate) fn who(&self) -> Who {
+        match &self.caller {
+            Some(caller) => Who::Plugin(caller.plugin.name.clone()),
+            None => Who::Somebody(self.on_behalf),
+        }
+    }
 }
 
 /// How long a quick worker is listened for.

@@ -55,7 +55,7 @@ pub(super) fn kill(times: usize) -> Figure {
     let value = measure(times, || {
         // Answered, so that there is a worker, and it may start again.
         plugin.call_blocking("trap", "{}", CallOptions::default());
-        let options = CallOptions { deadline: Some(deadline) };
+        let options = CallOptions::within(deadline);
         let took = timed(|| {
             let outcome = plugin.call_blocking("endless_loop", "{}", options);
             assert_eq!(outcome.reason.expect("it ends").code, "deadline");

@@ -88,7 +88,7 @@ impl Room {
     fn run(&mut self, input: &[u8]) {
         self.runs += 1;
         let arguments = json!({ "bytes": input }).to_string();
-        let options = CallOptions { deadline: Some(DEADLINE) };
+        let options = CallOptions::within(DEADLINE);
         let outcome = self.target.call_blocking("bytes", &arguments, options);
         judge(&outcome);
         if outcome.status != Status::Killed {

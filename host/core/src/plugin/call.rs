@@ -87,7 +87,7 @@ impl Inner {
         if let Err(outcome) = self.passes() {
             return *outcome;
         }
-        let turn = self.line.enter(until).await;
+        let turn = self.line.enter(|| order.who(), until).await;
         let (_turn, admitted) = match self.its_turn(turn, &order) {
             Ok(both) => both,
             Err(outcome) => return *outcome,
@@ -137,7 +137,8 @@ impl Inner {
         let (allowance, began) = (deadline(None, &self.profile.limits)?, Instant::now());
         let call = Call { call: 0, tool: String::new(), arguments: String::new() };
         let id = self.host.0.call_id();
-        let order = Order { call, id, began, until: began + allowance, allowance, caller: None };
+        let until = began + allowance;
+        let order = Order { call, id, began, until, allowance, caller: None, on_behalf: 0 };
         Ok(match session.call(order) {
             Ok(returned) => Outcome::returned(returned),
             Err((cause, end)) => Outcome::killed(cause, end),
@@ -149,7 +150,7 @@ impl Inner {
         if let Err(outcome) = self.passes() {
             return *outcome;
         }
-        let turn = self.line.enter_blocking(until);
+        let turn = self.line.enter_blocking(|| order.who(), until);
         let (_turn, admitted) = match self.its_turn(turn, &order) {
             Ok(both) => both,
             Err(outcome) => return *outcome,
@@ -213,7 +214,8 @@ impl Inner {
             allowance = allowance.min(caller.until.saturating_duration_since(began));
         }
         let id = caller.as_ref().map_or_else(|| self.host.0.call_id(), |caller| caller.id);
-        Ok(Order { call, id, began, until: began + allowance, allowance, caller })
+        let until = began + allowance;
+        Ok(Order { call, id, began, until, allowance, caller, on_behalf: options.caller })
     }
 
     /// Whether calls are to be tried at all now.

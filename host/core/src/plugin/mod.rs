@@ -112,6 +112,16 @@ struct Inner {
 pub struct CallOptions {
     /// Wall clock, from the call on: waiting for a worker, its start, and its work. The plugin's default if not said.
     pub deadline: Option<Duration>,
+    /// In whose name, in numbers of the program's own: callers that wait for the same plugin are served in turns, and the one
+    /// with the most calls that wait is the first to be refused. All calls are the same caller's, if not said.
+    pub caller: u64,
+}
+
+impl CallOptions {
+    /// With a deadline.
+    pub const fn within(deadline: Duration) -> CallOptions {
+        CallOptions { deadline: Some(deadline), caller: 0 }
+    }
 }
 
 impl Plugin {

@@ -15,7 +15,7 @@ pub(crate) use brake::Brake;
 pub(crate) use breaker::{Admission, Breaker, Refusal, Verdict};
 pub use breaker::{BreakerSettings, BreakerState};
 pub(crate) use keeper::{Keeper, Notice};
-pub(crate) use line::{Line, NoTurn};
+pub(crate) use line::{Line, NoTurn, Who};
 pub(crate) use restarts::Restarts;
 
 /// When a plugin has a worker.
