@@ -3,6 +3,8 @@
 
 #[path = "figures/beside.rs"]
 mod beside;
+#[path = "figures/compile.rs"]
+mod compile;
 #[path = "figures/decisions.rs"]
 mod decisions;
 #[path = "figures/installs.rs"]
@@ -111,7 +113,7 @@ fn main() {
         figures.push(warm_call("free cores, blocking", false, "≤ 1.0 ×", calls));
         figures.push(fresh_instance(calls / 4));
     }
-    if wanted("payload") {
+    if wanted("large") {
         figures.push(load::payload(if quick { 100 } else { 1000 }));
     }
     if wanted("isolation") {
@@ -137,6 +139,9 @@ fn main() {
 
     if wanted("policy") {
         figures.extend(decisions::figures(if quick { 200 } else { 2000 }));
+    }
+    if wanted("compile") {
+        figures.extend(compile::figures(if quick { 5 } else { 20 }));
     }
     if wanted("install") {
         figures.extend(installs::figures(if quick { 10 } else { 50 }));

@@ -15,7 +15,7 @@ pub(crate) struct Options {
     /// Fewer repetitions, under a minute in all.
     #[arg(long)]
     quick: bool,
-    /// Only these figures: start, call, isolation, load, write, request, payload, memory, policy, install, serve; with --peers, files or
+    /// Only these figures: start, call, isolation, load, write, request, large, memory, policy, compile, install, serve; with --peers, files or
     /// beside.
     #[arg(long, value_name = "KIND")]
     only: Option<String>,
