@@ -10,10 +10,15 @@ use serde_json::{Value as Json, json};
 use stockade_host::{Namespaces, Plugin};
 use stockade_tests::{Bench, dist, guest};
 
-use super::{ARGUMENTS, Spread, empty_program, greet, greeter, idle_workers, sizes, start_again, timed};
+use super::load::large_arguments;
+use super::{
+    ARGUMENTS, Spread, empty_program, greet, greet_with, greeter, idle_workers, sizes, start_again, timed,
+};
 
 /// Calls of one turn: enough that the first of them, which finds cold caches, is no hundredth.
 const AT_ONCE: usize = 1000;
+/// The same, of those with large payloads.
+const LARGE_AT_ONCE: usize = 50;
 /// Plugins of which one is weighed.
 const WEIGHED: usize = 20;
 
@@ -23,6 +28,7 @@ pub(super) struct Row {
     confines: &'static str,
     start: Option<Spread>,
     call: Option<Spread>,
+    large: Option<Spread>,
     memory: Option<Spread>,
 }
 
@@ -34,6 +40,11 @@ trait Way {
     }
 
     fn calls(&mut self, _times: usize) -> Vec<f64> {
+        Vec::new()
+    }
+
+    /// Calls with a text of 1 MiB there and one back.
+    fn large(&mut self, _times: usize) -> Vec<f64> {
         Vec::new()
     }
 
@@ -62,6 +73,11 @@ impl Way for Stockade {
 
     fn calls(&mut self, times: usize) -> Vec<f64> {
         (0..times).map(|_| timed(|| greet(&self.plugin)).as_secs_f64() * 1e6).collect()
+    }
+
+    fn large(&mut self, times: usize) -> Vec<f64> {
+        let arguments = large_arguments();
+        (0..times).map(|_| timed(|| greet_with(&self.plugin, &arguments)).as_secs_f64() * 1e6).collect()
     }
 
     fn memory(&mut self, count: usize) -> Vec<f64> {
@@ -119,6 +135,10 @@ impl Way for Measuring {
         self.microseconds("call", times)
     }
 
+    fn large(&mut self, times: usize) -> Vec<f64> {
+        self.microseconds("large", times)
+    }
+
     fn memory(&mut self, count: usize) -> Vec<f64> {
         self.ask("memory", count).expect("a program that has answered does so again")
     }
@@ -130,6 +150,10 @@ struct Calls<W>(W);
 impl<W: Way> Way for Calls<W> {
     fn calls(&mut self, times: usize) -> Vec<f64> {
         self.0.calls(times)
+    }
+
+    fn large(&mut self, times: usize) -> Vec<f64> {
+        self.0.large(times)
     }
 }
 
@@ -188,6 +212,7 @@ struct Measured {
     way: Box<dyn Way>,
     start: Vec<f64>,
     call: Vec<f64>,
+    large: Vec<f64>,
 }
 
 impl Measured {
@@ -197,6 +222,7 @@ impl Measured {
             confines: self.confines,
             start: Spread::of(self.start),
             call: Spread::of(self.call),
+            large: Spread::of(self.large),
             memory: Spread::of(self.way.memory(WEIGHED)),
         }
     }
@@ -251,7 +277,14 @@ impl Others {
         match make() {
             Ok(way) => {
                 let way = Box::new(way);
-                self.ways.push(Measured { what, confines, way, start: Vec::new(), call: Vec::new() });
+                self.ways.push(Measured {
+                    what,
+                    confines,
+                    way,
+                    start: Vec::new(),
+                    call: Vec::new(),
+                    large: Vec::new(),
+                });
             }
             Err(why) => self.skipped.push(format!("{what}: {why}")),
         }
@@ -272,6 +305,9 @@ pub(super) fn measure(starts: usize, calls: usize) -> (Vec<Row>, Vec<String>) {
     for _ in 0..calls.div_ceil(AT_ONCE) {
         ways.iter_mut().for_each(|measured| measured.call.extend(measured.way.calls(AT_ONCE)));
     }
+    for _ in 0..starts.div_ceil(LARGE_AT_ONCE) {
+        ways.iter_mut().for_each(|measured| measured.large.extend(measured.way.large(LARGE_AT_ONCE)));
+    }
     (ways.into_iter().map(Measured::row).collect(), skipped)
 }
 
@@ -284,8 +320,8 @@ pub(super) fn table(rows: &[Row]) -> String {
     let mut text = String::new();
     let _ = writeln!(
         text,
-        "{:<42} {:>12} {:>9} {:>10} {:>9} {:>11}  what confines it",
-        "beside others", "start", "p99", "call", "p99", "memory"
+        "{:<42} {:>12} {:>9} {:>10} {:>9} {:>11} {:>11}  what confines it",
+        "beside others", "start", "p99", "call", "p99", "1 MiB", "memory"
     );
     for row in rows {
         let median =
@@ -296,12 +332,13 @@ pub(super) fn table(rows: &[Row]) -> String {
             p99(row.start),
             median(row.call, "µs"),
             p99(row.call),
+            median(row.large, "µs"),
             median(row.memory, "KiB"),
         ];
-        let [start, start_p99, call, call_p99, memory] = cells.map(Option::unwrap_or_default);
+        let [start, start_p99, call, call_p99, large, memory] = cells.map(Option::unwrap_or_default);
         let _ = writeln!(
             text,
-            "{:<42} {start:>12} {start_p99:>9} {call:>10} {call_p99:>9} {memory:>11}  {}",
+            "{:<42} {start:>12} {start_p99:>9} {call:>10} {call_p99:>9} {large:>11} {memory:>11}  {}",
             row.what, row.confines
         );
     }
@@ -317,6 +354,8 @@ pub(super) fn document(rows: &[Row]) -> Json {
             "start_p99": row.start.map(|start| start.p99),
             "call_median": row.call.map(|call| call.median),
             "call_p99": row.call.map(|call| call.p99),
+            "large_median": row.large.map(|large| large.median),
+            "large_p99": row.large.map(|large| large.p99),
             "memory": row.memory.map(|memory| memory.median),
         })
     };

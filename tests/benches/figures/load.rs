@@ -11,7 +11,9 @@ use stockade_package::Package;
 use stockade_policy::PluginType;
 use stockade_tests::{Bench, dist, example, guest};
 
-use super::{Figure, Spread, empty_program, greet, greeter, measure, pin, start_again, timed};
+use super::{
+    Echo, Figure, Spread, empty_program, greet, greet_with, greeter, measure, pin, start_again, timed,
+};
 
 /// Calls of which each has a process of its own: one that starts when it is called, and one that has waited.
 pub(super) fn isolation(times: usize) -> Vec<Figure> {
@@ -72,9 +74,16 @@ pub(super) fn kill(times: usize) -> Figure {
     }
 }
 
+/// A large payload.
+const SIZE: usize = 1 << 20;
+
+/// The greeter's, with a name so long.
+pub(super) fn large_arguments() -> String {
+    format!("{{\"name\":\"{}\"}}", "x".repeat(SIZE))
+}
+
 /// A text of 1 MiB there, and one back.
 pub(super) fn payload(times: usize) -> Figure {
-    const SIZE: usize = 1 << 20;
     let (mut ours, mut theirs) = UnixStream::pair().expect("a socket pair");
     let echo = thread::spawn(move || {
         let mut buffer = vec![0; SIZE];
@@ -91,13 +100,8 @@ pub(super) fn payload(times: usize) -> Figure {
     echo.join().expect("the echo ends");
     let bench = Bench::new();
     let plugin = greeter(&bench, true);
-    let arguments = format!("{{\"name\":\"{}\"}}", "x".repeat(SIZE));
-    let value = measure(times, || {
-        timed(|| {
-            let outcome = plugin.call_blocking("greet", &arguments, CallOptions::default());
-            assert!(outcome.value.is_some_and(|value| value.len() > SIZE));
-        })
-    });
+    let arguments = large_arguments();
+    let value = measure(times, || timed(|| greet_with(&plugin, &arguments)));
     Figure {
         what: "warm call of 1 MiB there and back, the guest's part too".into(),
         floor: "socketpair echo of 1 MiB between two threads".into(),
@@ -144,23 +148,41 @@ pub(super) fn many(span: Duration) -> Vec<Figure> {
         unit: "/s",
     }];
 
-    let quiet = greeter(&bench, true);
     let calls = usize::try_from(span.as_millis()).unwrap_or(1000);
+    let beside = |what: &str, goal, (before, beside)| Figure {
+        what: format!("p99 of a quiet {what} beside 100 that are called 100 times a second"),
+        floor: "its p99 alone".into(),
+        value: beside,
+        base: Some(before),
+        goal,
+        unit: "µs",
+    };
+    let echoes: Vec<Echo> = (0..101).map(|_| Echo::start()).collect();
+    figures.push(beside("echo without Stockade", "", quiet_one(calls, &echoes, Echo::turn)));
+    drop(echoes);
+    let plugins: Vec<Plugin> = (0..101).map(|_| greeter(&bench, true)).collect();
+    figures.push(beside("plugin", "≤ 2 ×", quiet_one(calls, &plugins, greet)));
+    figures
+}
+
+/// The p99 of the first, called once a millisecond: alone, and while each of the others is called some 100 times a second.
+fn quiet_one<T: Sync>(calls: usize, all: &[T], call: impl Fn(&T) + Sync) -> (Spread, Spread) {
+    let [quiet, chatty @ ..] = all else { panic!("there is one") };
     let p99 = || {
         let spread = measure(calls, || {
             thread::sleep(Duration::from_millis(1));
-            timed(|| greet(&quiet))
+            timed(|| call(quiet))
         });
         Spread::once(spread.p99)
     };
     let before = p99();
-    let chatty: Vec<Plugin> = (0..100).map(|_| greeter(&bench, true)).collect();
     let over = AtomicBool::new(false);
     let beside = thread::scope(|scope| {
-        for plugin in &chatty {
-            scope.spawn(|| {
+        for one in chatty {
+            let (over, call) = (&over, &call);
+            scope.spawn(move || {
                 while !over.load(Ordering::Relaxed) {
-                    greet(plugin);
+                    call(one);
                     // As a program that does something with each answer.
                     thread::sleep(Duration::from_millis(10));
                 }
@@ -171,15 +193,7 @@ pub(super) fn many(span: Duration) -> Vec<Figure> {
         over.store(true, Ordering::Relaxed);
         beside
     });
-    figures.push(Figure {
-        what: "p99 of a quiet plugin beside 100 that are called 100 times a second".into(),
-        floor: "its p99 alone".into(),
-        value: beside,
-        base: Some(before),
-        goal: "≤ 2 ×",
-        unit: "µs",
-    });
-    figures
+    (before, beside)
 }
 
 /// Calls a second of all of these, each called by a thread of its own.

@@ -2,7 +2,7 @@
 // confines it.
 //
 // "go-plugin netrpc|grpc NAME" does what each line of its input asks for, and answers each with a line, a JSON array:
-// "start N", "call N" (nanoseconds of each), "memory N" (KiB of each of N plugins that have served a call, as far as it
+// "start N", "call N" (nanoseconds of each), "large N" (the same with a name of 1 MiB), "memory N" (KiB of each of N plugins that have served a call, as far as it
 // may be read). It starts itself as the plugin.
 package main
 
@@ -243,6 +243,9 @@ func measure(protocol, name string) error {
 			})
 		case "call":
 			numbers, err = timed(times, func() {}, func() error { return running.call(name) })
+		case "large":
+			large := strings.Repeat("x", 1<<20)
+			numbers, err = timed(times, func() {}, func() error { return running.call(large) })
 		case "memory":
 			numbers, err = memory(protocol, name, times)
 		default:

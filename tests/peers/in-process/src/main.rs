@@ -3,7 +3,8 @@
 //!
 //! `in-process COMPONENT ARTIFACT TOOL ARGUMENTS fresh|reused` compiles the component into the artifact. Then it does
 //! what each line of its input asks for, and answers each with a line, a JSON array: `start N`, `call N` (nanoseconds of
-//! each), `memory N` (KiB of one of N plugins that have served a call, or nothing where it may not be read).
+//! each), `large N` (the same with a name of 1 MiB), `memory N` (KiB of one of N plugins that have served a call, or nothing
+//! where it may not be read).
 
 #[path = "../../../../worker/compiler/src/engine.rs"]
 mod engine;
@@ -54,15 +55,18 @@ fn main() -> Result<()> {
     let compiled = Component::from_file(&order.engine, component)?.serialize()?;
     fs::write(&order.artifact, compiled).with_context(|| format!("cannot write {artifact}"))?;
 
+    let large = format!("{{\"name\":\"{}\"}}", "x".repeat(1 << 20));
+
     let mut plugin = Plugin::load(&order)?;
-    plugin.call()?;
+    plugin.call(&order.arguments)?;
     for line in io::stdin().lock().lines() {
         let line = line?;
         let (what, times) = line.split_once(' ').unwrap_or_default();
         let times = times.parse::<u32>().with_context(|| format!("no number: {line:?}"))?;
         let numbers = match what {
             "start" => (0..times).map(|_| start(&order)).collect::<Result<Vec<_>>>()?,
-            "call" => (0..times).map(|_| timed(|| plugin.call())).collect::<Result<_>>()?,
+            "call" => (0..times).map(|_| timed(|| plugin.call(&order.arguments))).collect::<Result<_>>()?,
+            "large" => (0..times).map(|_| timed(|| plugin.call(&large))).collect::<Result<_>>()?,
             "memory" => memory(&order, times)?.into_iter().collect(),
             _ => bail!("unknown: {line:?}"),
         };
@@ -80,7 +84,7 @@ impl<'a> Plugin<'a> {
         Ok(Plugin { order, component, rest: None })
     }
 
-    fn call(&mut self) -> Result<String> {
+    fn call(&mut self, arguments: &str) -> Result<String> {
         let (mut store, instance) = match self.rest.take() {
             Some(rest) => rest,
             None => {
@@ -89,18 +93,18 @@ impl<'a> Plugin<'a> {
                 (store, instance)
             }
         };
-        let answer = self.run(&mut store, instance)?;
+        let answer = self.run(&mut store, instance, arguments)?;
         if self.order.reuse {
             self.rest = Some((store, instance));
         }
         Ok(answer)
     }
 
-    fn run(&self, store: &mut Store<()>, instance: Instance) -> Result<String> {
+    fn run(&self, store: &mut Store<()>, instance: Instance, arguments: &str) -> Result<String> {
         let tool = &self.order.tool;
         let found = self.component.component().get_export(None, tool);
         let Some((ComponentItem::ComponentFunc(ty), index)) = found else { bail!("no function {tool}") };
-        let arguments = json::arguments(&self.order.arguments, ty.params())?;
+        let arguments = json::arguments(arguments, ty.params())?;
         let function = instance.get_func(&mut *store, index).context("no such function")?;
         let mut results = vec![Val::Bool(false); ty.results().len()];
         function.call(store, &arguments, &mut results)?;
@@ -123,14 +127,14 @@ fn nanoseconds(time: Duration) -> u64 {
 
 /// From the artifact to the first reply.
 fn start(order: &Order) -> Result<u64> {
-    timed(|| Plugin::load(order)?.call())
+    timed(|| Plugin::load(order)?.call(&order.arguments))
 }
 
 /// What this process grows by with each of so many plugins: proportional set size.
 fn memory(order: &Order, count: u32) -> Result<Option<u64>> {
     let before = pss();
     let mut plugins = (0..count).map(|_| Plugin::load(order)).collect::<Result<Vec<_>>>()?;
-    plugins.iter_mut().try_for_each(|plugin| plugin.call().map(drop))?;
+    plugins.iter_mut().try_for_each(|plugin| plugin.call(&order.arguments).map(drop))?;
     let grown = pss().zip(before).map(|(after, before)| after.saturating_sub(before));
     Ok(grown.and_then(|grown| grown.checked_div(u64::from(count))))
 }
