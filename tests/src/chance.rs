@@ -16,6 +16,11 @@ impl Chance {
         Chance(seed)
     }
 
+    /// Always the same.
+    pub const fn of_seed(seed: u64) -> Chance {
+        Chance(seed)
+    }
+
     /// Below `end`.
     pub fn below(&mut self, end: u64) -> u64 {
         // SplitMix64: every seed is as good as another.

@@ -16,7 +16,7 @@ use stockade_audit::{Decision, Layer};
 use stockade_host::{CallOptions, LoadRequest, Namespaces, Status};
 use stockade_package::{Explain as _, Package};
 use stockade_policy::PluginType;
-use stockade_tests::accounts::{Account, parent, status};
+use stockade_tests::accounts::{Account, parent, status, workers};
 use stockade_tests::around::{Answered, is_confined_and_serves, looks_confined, put_up};
 use stockade_tests::{
     Bench, call, code, cycles, dist, example, guest, probe_package, probe_programs, scene, skipped, value,
@@ -669,6 +669,32 @@ fn a49_starting_keeps_to_half_of_the_processors_and_a_worker_that_has_started_do
             _ => assert_ne!(launchers, ours),
         }
     });
+}
+
+/// The first thread of a process is the one that others look at, and keeps to one processor while it starts a worker.
+#[test]
+fn a49_a_worker_that_the_first_thread_started_may_use_what_the_host_may() {
+    let state = tempfile::tempdir().expect("a temporary folder");
+    let mut host = Command::new(dist().join("stockade"));
+    host.arg("run").arg(example("hostile")).args(["--tool", "endless_loop", "--deadline", "5s", "--state"]);
+    let mut host = host
+        .arg(state.path().join("state"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let ours = format!("Cpus_allowed:\t{}\n", status(std::process::id(), "Cpus_allowed"));
+    let is_free = |pid| {
+        std::fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|status| status.contains(&ours))
+    };
+    let mut freed = false;
+    while !freed && host.try_wait().expect("a child").is_none() {
+        // Its compiler, if there is one, keeps to half of them, where there are two.
+        freed = workers(host.id()).into_iter().any(is_free);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(host.wait().expect("a child").code(), Some(3), "the deadline ends it");
+    assert!(freed, "it kept to what its start kept to");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use stockade_host::{CallOptions, Isolation, LoadRequest, Namespaces, Plugin, Start, Supervision};
 use stockade_package::Package;
 use stockade_policy::PluginType;
+use stockade_tests::chance::Chance;
 use stockade_tests::{Bench, dist, example, guest};
 
 use super::{
@@ -178,13 +179,14 @@ fn quiet_one<T: Sync>(calls: usize, all: &[T], call: impl Fn(&T) + Sync) -> (Spr
     let before = p99();
     let over = AtomicBool::new(false);
     let beside = thread::scope(|scope| {
-        for one in chatty {
+        for (one, seed) in chatty.iter().zip(1..) {
             let (over, call) = (&over, &call);
             scope.spawn(move || {
+                let mut chance = Chance::of_seed(seed);
                 while !over.load(Ordering::Relaxed) {
+                    // Callers that know nothing of each other: the same pause for all would have them call together.
+                    thread::sleep(chance.micros(20_000));
                     call(one);
-                    // As a program that does something with each answer.
-                    thread::sleep(Duration::from_millis(10));
                 }
             });
         }

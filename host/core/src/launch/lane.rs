@@ -3,9 +3,10 @@
 //! proves it to one of these (docs/decisions/0037).
 
 use std::marker::PhantomData;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::{Pid, geteuid, getpid};
+use nix::unistd::{Pid, geteuid, getpid, gettid};
 
 use crate::boot::field;
 
@@ -21,11 +22,22 @@ pub(super) fn keep_to_half() {
     }
 }
 
+/// What the first thread of this process may use when it is not [together](Together) with a program. It is held while that
+/// changes, so that nobody takes the one processor for all that there are.
+static FIRST: Mutex<Option<CpuSet>> = Mutex::new(None);
+
+fn first() -> MutexGuard<'static, Option<CpuSet>> {
+    FIRST.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Lets a program that has started use every processor that this host may use.
 pub(crate) fn widen(pid: u32) {
     // As the first thread does: whoever confines a host to some processors confines that one.
-    let widened =
-        sched_getaffinity(getpid()).and_then(|all| sched_setaffinity(Pid::from_raw(pid.cast_signed()), &all));
+    let all = match &*first() {
+        Some(all) => Ok(*all),
+        None => sched_getaffinity(getpid()),
+    };
+    let widened = all.and_then(|all| sched_setaffinity(Pid::from_raw(pid.cast_signed()), &all));
     if let Err(error) = widened {
         tracing::debug!(target: "stockade::host", %error, "a worker keeps to half of the processors");
     }
@@ -52,15 +64,28 @@ impl Together {
         let mut one = CpuSet::new();
         one.set(*cpu).ok()?;
         sched_setaffinity(program, &one).ok()?;
+        let mut first = is_first().then(first);
         sched_setaffinity(thread, &one).ok()?;
+        if let Some(first) = &mut first {
+            **first = Some(before);
+        }
         Some(Together { before, _here: PhantomData })
     }
 }
 
+/// Whether this is the first thread of its process.
+fn is_first() -> bool {
+    gettid() == getpid()
+}
+
 impl Drop for Together {
     fn drop(&mut self) {
+        let mut first = is_first().then(first);
         if let Err(error) = sched_setaffinity(Pid::from_raw(0), &self.before) {
             tracing::warn!(target: "stockade::host", %error, "a thread of the host keeps to one processor");
+        }
+        if let Some(first) = &mut first {
+            **first = None;
         }
     }
 }
