@@ -447,11 +447,7 @@ fn memory(count: usize) -> Vec<Figure> {
     let own = sizes(&plugins).and_then(Spread::of);
     let own = own.map(|own| figure(format!("PSS of one idle worker of {count}"), own, "≤ 512 KiB"));
     let all = taken.map(|taken| {
-        figure(
-            format!("the machine's memory for one worker of {count}, kernel and host too"),
-            Spread::once(taken),
-            "",
-        )
+        figure(format!("the machine's memory for a worker of {count}, kernel too"), Spread::once(taken), "")
     });
     own.into_iter().chain(all).collect()
 }

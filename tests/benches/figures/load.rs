@@ -151,7 +151,7 @@ pub(super) fn many(span: Duration) -> Vec<Figure> {
 
     let calls = usize::try_from(span.as_millis()).unwrap_or(1000);
     let beside = |what: &str, goal, (before, beside)| Figure {
-        what: format!("p99 of a quiet {what} beside 100 that are called 100 times a second"),
+        what: format!("p99 of a quiet {what} beside 100 chatty ones"),
         floor: "its p99 alone".into(),
         value: beside,
         base: Some(before),
@@ -159,7 +159,7 @@ pub(super) fn many(span: Duration) -> Vec<Figure> {
         unit: "µs",
     };
     let echoes: Vec<Echo> = (0..101).map(|_| Echo::start()).collect();
-    figures.push(beside("echo without Stockade", "", quiet_one(calls, &echoes, Echo::turn)));
+    figures.push(beside("echo, no Stockade,", "", quiet_one(calls, &echoes, Echo::turn)));
     drop(echoes);
     let plugins: Vec<Plugin> = (0..101).map(|_| greeter(&bench, true)).collect();
     figures.push(beside("plugin", "≤ 2 ×", quiet_one(calls, &plugins, greet)));
