@@ -247,6 +247,11 @@ impl Others {
             let run = |mode: &str| {
                 let mut command = Command::new(&program);
                 command.arg(guest("greet-rust.wasm")).arg(folder.join(mode)).args(["greet", ARGUMENTS, mode]);
+                // As the worker has it (`worker/runner/src/kept.rs`).
+                command.env(
+                    "GLIBC_TUNABLES",
+                    "glibc.malloc.mmap_threshold=4194304:glibc.malloc.trim_threshold=8388608",
+                );
                 Measuring::new(&mut command)
             };
             others.add("in-process, instance reused", GUEST, || run("reused"));
