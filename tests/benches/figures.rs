@@ -427,7 +427,6 @@ async fn alone(address: &str) {
     connection.abort();
 }
 
-/// Proportional set size of idle workers; readable as root, or where the worker's user namespace is ours.
 /// What so many idle workers take, by themselves and with all that the kernel and the host keep for them.
 fn memory(count: usize) -> Vec<Figure> {
     let bench = Bench::new();
@@ -459,23 +458,26 @@ fn idle_workers(bench: &Bench, count: usize) -> Vec<Plugin> {
     plugins
 }
 
-/// The proportional set size of each one's worker, where they may be read.
+/// The proportional set size of each one's worker: readable as root, or where the worker's user namespace is ours.
 fn sizes(plugins: &[Plugin]) -> Option<Vec<f64>> {
     plugins.iter().map(|plugin| pss(plugin.worker_pid()?)).collect()
 }
 
 /// The memory that the machine can still give, in KiB.
 fn available() -> Option<f64> {
-    let all = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = all.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().trim_end_matches("kB").trim().parse().ok()
+    kib("/proc/meminfo", "MemAvailable:")
 }
 
 /// Proportional set size of a process in KiB, where it may be read.
 fn pss(pid: u32) -> Option<f64> {
-    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-    let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
-    pss.trim().trim_end_matches("kB").trim().parse().ok()
+    kib(&format!("/proc/{pid}/smaps_rollup"), "Pss:")
+}
+
+/// A size by its name, in a file of the kernel's.
+fn kib(path: &str, name: &str) -> Option<f64> {
+    let all = fs::read_to_string(path).ok()?;
+    let size = all.lines().find_map(|line| line.strip_prefix(name))?;
+    size.trim().trim_end_matches("kB").trim().parse().ok()
 }
 
 /// Another process, which sends back what comes through a socket pair.

@@ -185,12 +185,15 @@ fn tables_are_for_people() {
     assert!(!top.contains('\u{1b}'), "{top}");
 }
 
+fn supervised(bench: &Bench, supervision: Supervision) -> Plugin {
+    let package = probe_package(&bench.state.path().join("probe"), PluginType::Node);
+    bench.host.load_blocking(LoadRequest::new(package).supervision(supervision)).unwrap()
+}
+
 #[test]
 fn the_deadline_counts_from_the_call_on_and_the_line_has_an_end() {
     let bench = Bench::with_probe(stockade_host::Namespaces::Cheap);
-    let package = probe_package(&bench.state.path().join("probe"), PluginType::Node);
-    let supervision = Supervision { queue: 2, ..Supervision::default() };
-    let plugin = bench.host.load_blocking(LoadRequest::new(package).supervision(supervision)).unwrap();
+    let plugin = supervised(&bench, Supervision { queue: 2, ..Supervision::default() });
     let call = |milliseconds| {
         let plugin = plugin.clone();
         let options = CallOptions::within(Duration::from_millis(milliseconds));
@@ -214,9 +217,7 @@ fn the_deadline_counts_from_the_call_on_and_the_line_has_an_end() {
 #[test]
 fn one_caller_with_many_calls_does_not_keep_another_waiting() {
     let bench = Bench::with_probe(stockade_host::Namespaces::Cheap);
-    let package = probe_package(&bench.state.path().join("probe"), PluginType::Node);
-    let supervision = Supervision { queue: 3, ..Supervision::default() };
-    let plugin = bench.host.load_blocking(LoadRequest::new(package).supervision(supervision)).unwrap();
+    let plugin = supervised(&bench, Supervision { queue: 3, ..Supervision::default() });
     let first = plugin.clone();
     let running = std::thread::spawn(move || {
         first.call_blocking("spin", "{}", CallOptions::within(Duration::from_secs(1)))
@@ -248,9 +249,7 @@ fn one_caller_with_many_calls_does_not_keep_another_waiting() {
 #[test]
 fn several_workers_run_several_calls() {
     let bench = Bench::with_probe(stockade_host::Namespaces::Cheap);
-    let package = probe_package(&bench.state.path().join("probe"), PluginType::Node);
-    let supervision = Supervision { workers: 3, ..Supervision::default() };
-    let plugin = bench.host.load_blocking(LoadRequest::new(package).supervision(supervision)).unwrap();
+    let plugin = supervised(&bench, Supervision { workers: 3, ..Supervision::default() });
     let options = CallOptions::within(Duration::from_millis(300));
     std::thread::scope(|scope| {
         for _ in 0..3 {

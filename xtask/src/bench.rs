@@ -15,8 +15,8 @@ pub(crate) struct Options {
     /// Fewer repetitions, under a minute in all.
     #[arg(long)]
     quick: bool,
-    /// Only these figures: start, call, isolation, load, write, request, large, memory, policy, compile, install, serve; with --peers, files or
-    /// beside.
+    /// Only these figures: start, call, isolation, load, write, request, large, memory, policy, compile, install, serve;
+    /// with --peers, files or beside.
     #[arg(long, value_name = "KIND")]
     only: Option<String>,
     /// So many workers at once, for their memory.

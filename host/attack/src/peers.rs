@@ -143,12 +143,8 @@ fn in_a_call(peer: &Peer, plugin: String, bench: &Bench) -> Attempt {
     let mut next = None;
     let (code, said, elapsed) = match bench.load(plugin.clone(), PluginType::Node, None) {
         Ok(loaded) => {
-            let deadline = Some(Duration::from_millis(peer.deadline_ms));
-            let first = answer(loaded.call_blocking(
-                "peer",
-                &arguments,
-                CallOptions { deadline, ..CallOptions::default() },
-            ));
+            let options = CallOptions::within(Duration::from_millis(peer.deadline_ms));
+            let first = answer(loaded.call_blocking("peer", &arguments, options));
             next = peer.next.as_ref().map(|_| {
                 let options = CallOptions::within(NEXT_TIME);
                 answer(loaded.call_blocking("echo", &bench::arguments("next"), options)).0

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
-use stockade_control::{Found, FoundPlugin, Running, Search};
+use stockade_control::{Found, FoundPlugin, Search};
 use stockade_host::install::{Allow, IndexAt, Indexes};
 use stockade_package::Package;
 use stockade_package::archive;
 use stockade_package::index::Index;
 
 use crate::args::{Believing, IndexArguments, IndexCommand, IndexMakeCommand, SearchCommand};
+use crate::control::Doer;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::home::Home;
@@ -61,15 +62,9 @@ pub(crate) fn search(command: &SearchCommand) -> Result<Exit, Failure> {
         words: command.words.clone(),
     };
     let progress = Progress::start("reading the index");
-    let found = match &command.socket {
-        Some(socket) => there(socket, command, wanted),
-        None => {
-            let home = Home::find(&command.places)?;
-            match Running::find(&home.state) {
-                Ok(Some(running)) => there(&running.socket, command, wanted),
-                _ => here(&home, command, &wanted),
-            }
-        }
+    let found = match Doer::find(command.socket.as_ref(), &command.places)? {
+        Doer::Host(socket) => there(&socket, command, wanted),
+        Doer::Us(home) => here(&home, command, &wanted),
     };
     drop(progress);
     let found = found?;

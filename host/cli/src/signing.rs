@@ -80,7 +80,7 @@ pub(crate) fn sign(command: &SignCommand) -> Result<Exit, Failure> {
     let SignCommand { path, key, output } = command;
     let key = SigningKey::read(key).map_err(|error| Failure::of(&error))?;
     // Nobody's name belongs under a document that says nothing.
-    let signers = match Document::at(path) {
+    let done = match Document::at(path) {
         Document::Plugin => sign_plugin(path, &key),
         Document::Index => {
             let text = read(path)?;
@@ -93,46 +93,54 @@ pub(crate) fn sign(command: &SignCommand) -> Result<Exit, Failure> {
             sign_policy(path, &text, &key)
         }
     };
-    let signers = signers.map_err(|error| Failure::of(&error))?;
-    // A signature is a part of a package, so that it is another one now.
-    let digest = match Document::at(path) {
-        Document::Plugin => Package::open(path, None).map_err(|error| Failure::of(&error))?.digest,
-        Document::Index | Document::Policy => None,
-    };
-    told(path, (&signers, digest.as_deref()), output.format);
+    done.map_err(|error| Failure::of(&error))?;
+    Signed::at(path)?.tell(path, output.format);
     Ok(Exit::Ok)
 }
 
 pub(crate) fn verify(command: &VerifyCommand) -> Result<Exit, Failure> {
     let VerifyCommand { path, by, output } = command;
-    let signers = match Document::at(path) {
-        Document::Plugin => Package::open(path, None).map(|package| (package.signed_by, package.digest)),
-        Document::Index => index_signers(path, &read(path)?).map(|signers| (signers, None)),
-        Document::Policy => policy_signers(path, &read(path)?).map(|signers| (signers, None)),
-    };
-    let (signers, digest) = signers.map_err(|error| Failure::of(&error))?;
-    told(path, (&signers, digest.as_deref()), output.format);
-    let good = if by.is_empty() { !signers.is_empty() } else { by.iter().any(|key| signers.contains(key)) };
+    let signed = Signed::at(path)?;
+    signed.tell(path, output.format);
+    let by_whom = &signed.by;
+    let good = if by.is_empty() { !by_whom.is_empty() } else { by.iter().any(|key| by_whom.contains(key)) };
     Ok(if good { Exit::Ok } else { Exit::Refused })
 }
 
-fn told(path: &Path, (signers, digest): (&[PublicKey], Option<&str>), format: Format) {
-    match format {
-        Format::Json => {
-            let mut document = json!({ "schema": SCHEMA, "path": path, "signed_by": signers });
-            if let Some(digest) = digest {
-                document["digest"] = json!(digest);
-            }
-            output::document(&document);
+/// Who has signed a document.
+struct Signed {
+    by: Vec<PublicKey>,
+    /// Of a package: a signature is a part of it, so that each makes it another one.
+    digest: Option<String>,
+}
+
+impl Signed {
+    fn at(path: &Path) -> Result<Signed, Failure> {
+        let (by, digest) = match Document::at(path) {
+            Document::Plugin => Package::open(path, None).map(|package| (package.signed_by, package.digest)),
+            Document::Index => index_signers(path, &read(path)?).map(|by| (by, None)),
+            Document::Policy => policy_signers(path, &read(path)?).map(|by| (by, None)),
         }
-        Format::Text => {
-            if let Some(digest) = digest {
-                output::line(digest);
+        .map_err(|error| Failure::of(&error))?;
+        Ok(Signed { by, digest })
+    }
+
+    fn tell(&self, path: &Path, format: Format) {
+        match format {
+            Format::Json => {
+                let mut document = json!({ "schema": SCHEMA, "path": path, "signed_by": self.by });
+                if let Some(digest) = &self.digest {
+                    document["digest"] = json!(digest);
+                }
+                output::document(&document);
             }
-            if signers.is_empty() {
-                output::line("nobody has signed it");
+            Format::Text => {
+                self.digest.iter().for_each(|digest| output::line(digest));
+                if self.by.is_empty() {
+                    output::line("nobody has signed it");
+                }
+                self.by.iter().for_each(|key| output::line(&format!("signed by {key}")));
             }
-            signers.iter().for_each(|key| output::line(&format!("signed by {key}")));
         }
     }
 }

@@ -2,8 +2,8 @@
 // confines it.
 //
 // "go-plugin netrpc|grpc NAME" does what each line of its input asks for, and answers each with a line, a JSON array:
-// "start N", "call N" (nanoseconds of each), "large N" (the same with a name of 1 MiB), "memory N" (KiB of each of N plugins that have served a call, as far as it
-// may be read). It starts itself as the plugin.
+// "start N", "call N" (nanoseconds of each), "large N" (the same with a name of 1 MiB), "memory N" (KiB of each of N
+// plugins that have served a call, as far as it may be read). It starts itself as the plugin.
 package main
 
 import (

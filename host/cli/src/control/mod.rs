@@ -3,7 +3,7 @@
 pub(crate) mod logs;
 pub(crate) mod top;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -105,10 +105,35 @@ pub(crate) fn host_decides(how: &str, options: &str) -> Failure {
 
 /// Has the host that listens there look into an index.
 pub(crate) fn search(socket: &Path, wanted: Search) -> Result<Found, Failure> {
-    let mut client = Client::connect(socket).map_err(|error| failure(&error))?;
-    match client.ask(&Request::Search(wanted)).map_err(|error| failure(&error))? {
+    match ask_at(socket, &Request::Search(wanted))? {
         Reply::Found(found) => Ok(found),
         _ => Err(unexpected()),
+    }
+}
+
+fn ask_at(socket: &Path, request: &Request) -> Result<Reply, Failure> {
+    let asked = Client::connect(socket).and_then(|mut client| client.ask(request));
+    asked.map_err(|error| failure(&error))
+}
+
+/// Who is to do something that a host on the same state folder has to do itself, where one runs.
+pub(crate) enum Doer {
+    /// The host that listens there.
+    Host(PathBuf),
+    /// This process.
+    Us(Home),
+}
+
+impl Doer {
+    pub(crate) fn find(socket: Option<&PathBuf>, places: &Places) -> Result<Doer, Failure> {
+        if let Some(socket) = socket {
+            return Ok(Self::Host(socket.clone()));
+        }
+        let home = Home::find(places)?;
+        Ok(match Running::find(&home.state) {
+            Ok(Some(running)) => Self::Host(running.socket),
+            _ => Self::Us(home),
+        })
     }
 }
 
@@ -152,11 +177,9 @@ pub(crate) fn tools(plugin: &Path, places: &Places) -> Result<Option<PluginTools
     let (false, Some(name)) = (plugin.exists(), plugin.to_str()) else { return Ok(None) };
     let home = Home::find(places)?;
     let Ok(Some(running)) = Running::find(&home.state) else { return Ok(None) };
-    let mut client = Client::connect(&running.socket).map_err(|error| failure(&error))?;
-    match client.ask(&Request::Tools { plugin: name.to_owned() }) {
-        Ok(Reply::Tools(tools)) => Ok(Some(tools)),
-        Ok(_) => Err(unexpected()),
-        Err(error) => Err(failure(&error)),
+    match ask_at(&running.socket, &Request::Tools { plugin: name.to_owned() })? {
+        Reply::Tools(tools) => Ok(Some(tools)),
+        _ => Err(unexpected()),
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use semver::Version;
 use serde_json::{Value, json};
-use stockade_control::{Changed, Order, Request, Running};
+use stockade_control::{Changed, Order, Request};
 use stockade_host::install::{
     Allow, Change, Changing, Done, Generation, InstallError, Inventory, Step, Turn, open_installed,
 };
@@ -23,6 +23,7 @@ use crate::args::{
     ChangingHow, EnableCommand, InstallCommand, Letting, RollbackCommand, Setup, UninstallCommand,
     UpdateCommand,
 };
+use crate::control::Doer;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::home::Home;
@@ -81,15 +82,9 @@ fn order(order: Order, how: &ChangingHow) -> Result<Exit, Failure> {
     let patience = value::duration("--wait", &how.wait)?;
     let progress = Progress::start("opening what is installed");
     let tell = |step: &Step| said(step, &progress);
-    let done = match &how.socket {
-        Some(socket) => ask(socket, order, (how, patience), &tell),
-        None => {
-            let home = Home::find(&how.looking.places)?;
-            match Running::find(&home.state) {
-                Ok(Some(running)) => ask(&running.socket, order, (how, patience), &tell),
-                _ => here(&home, &order, (how, patience), &tell),
-            }
-        }
+    let done = match Doer::find(how.socket.as_ref(), &how.looking.places)? {
+        Doer::Host(socket) => ask(&socket, order, (how, patience), &tell),
+        Doer::Us(home) => here(&home, &order, (how, patience), &tell),
     };
     drop(progress);
     let done = done?;

@@ -64,28 +64,25 @@ impl Together {
         let mut one = CpuSet::new();
         one.set(*cpu).ok()?;
         sched_setaffinity(program, &one).ok()?;
-        let mut first = is_first().then(first);
-        sched_setaffinity(thread, &one).ok()?;
-        if let Some(first) = &mut first {
-            **first = Some(before);
-        }
+        move_here(&one, Some(before)).ok()?;
         Some(Together { before, _here: PhantomData })
     }
 }
 
-/// Whether this is the first thread of its process.
-fn is_first() -> bool {
-    gettid() == getpid()
+/// Moves this thread. `before` is what it may use otherwise, where it may not now.
+fn move_here(to: &CpuSet, before: Option<CpuSet>) -> nix::Result<()> {
+    let mut first = (gettid() == getpid()).then(first);
+    sched_setaffinity(Pid::from_raw(0), to)?;
+    if let Some(first) = &mut first {
+        **first = before;
+    }
+    Ok(())
 }
 
 impl Drop for Together {
     fn drop(&mut self) {
-        let mut first = is_first().then(first);
-        if let Err(error) = sched_setaffinity(Pid::from_raw(0), &self.before) {
+        if let Err(error) = move_here(&self.before, None) {
             tracing::warn!(target: "stockade::host", %error, "a thread of the host keeps to one processor");
-        }
-        if let Some(first) = &mut first {
-            **first = None;
         }
     }
 }

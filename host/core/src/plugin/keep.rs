@@ -187,6 +187,9 @@ impl Inner {
 
     /// Has workers without calls give back what large messages needed; when to look again.
     fn rest(&self, now: Instant) -> Option<Instant> {
+        if !self.large.load(Ordering::Acquire) {
+            return None;
+        }
         let mut next = None;
         let mut free = self.free();
         for (since, session) in free.iter_mut().filter(|(_, session)| session.is_large()) {
@@ -199,11 +202,10 @@ impl Inner {
         }
         // Those that have a call come back here.
         let next = next.or_else(|| (self.line.running() > 0).then_some(now + REST));
-        let large = self.large.load(Ordering::Acquire);
-        if next.is_none() && large {
+        if next.is_none() {
             self.large.store(false, Ordering::Release);
         }
-        next.filter(|_| large)
+        next
     }
 
     /// Takes out what has ended by itself.

@@ -104,6 +104,12 @@ impl Drop for Place<'_> {
 }
 
 impl State {
+    /// Takes a worker that nobody has.
+    fn take(&mut self) -> Option<()> {
+        self.free = self.free.checked_sub(1)?;
+        Some(())
+    }
+
     /// Hands the turn to whoever has it next; false where nobody waits.
     fn hand_over(&mut self) -> bool {
         while let Some(who) = self.turns.pop_front() {
@@ -185,18 +191,16 @@ impl Line {
 
     /// A turn, where one can be had without waiting.
     pub(crate) fn try_enter(&self) -> Option<Turn<'_>> {
-        let mut state = self.state();
-        state.free = state.free.checked_sub(1)?;
-        Some(Turn(self))
+        self.state().take().map(|()| Turn(self))
     }
 
     /// A turn, or a place in the line.
-    fn stand(&self, who: Who) -> Result<Result<Turn<'_>, Place<'_>>, NoTurn> {
+    fn stand(&self, who: impl FnOnce() -> Who) -> Result<Result<Turn<'_>, Place<'_>>, NoTurn> {
         let mut state = self.state();
-        if let Some(free) = state.free.checked_sub(1) {
-            state.free = free;
+        if state.take().is_some() {
             return Ok(Ok(Turn(self)));
         }
+        let who = who();
         if state.waiting >= self.most && stands("line.bound") {
             let waiting = state.waiting;
             if !stands("line.turns") || !state.displace(&who) {
@@ -217,10 +221,7 @@ impl Line {
 
     /// Waits in a task until it is this call's turn.
     pub(crate) async fn enter(&self, who: impl FnOnce() -> Who, until: Instant) -> Result<Turn<'_>, NoTurn> {
-        if let Some(turn) = self.try_enter() {
-            return Ok(turn);
-        }
-        let mut place = match self.stand(who())? {
+        let mut place = match self.stand(who)? {
             Ok(turn) => return Ok(turn),
             Err(place) => place,
         };
@@ -236,10 +237,7 @@ impl Line {
         who: impl FnOnce() -> Who,
         until: Instant,
     ) -> Result<Turn<'_>, NoTurn> {
-        if let Some(turn) = self.try_enter() {
-            return Ok(turn);
-        }
-        let mut place = match self.stand(who())? {
+        let mut place = match self.stand(who)? {
             Ok(turn) => return Ok(turn),
             Err(place) => place,
         };
@@ -357,7 +355,7 @@ mod tests {
     fn a_turn_that_nobody_waits_for_any_more_is_the_next_ones() {
         let line = Line::new(1, 10);
         let turn = line.enter_blocking(somebody, soon()).expect("free");
-        let [first, second] = [(); 2].map(|()| line.stand(somebody()).expect("room").expect_err("taken"));
+        let [first, second] = [(); 2].map(|()| line.stand(somebody).expect("room").expect_err("taken"));
         drop(turn);
         assert_eq!((line.running(), line.waiting()), (1, 1), "the first has it, and does not know");
         drop(first);
